@@ -1,0 +1,1 @@
+//! `stoa.toml` as written -> [`crate::Site`].

@@ -1,0 +1,81 @@
+//! What the daemon and a role say to each other over the role's control socket.
+//!
+//! Frames: a big-endian `u32` length, then that many bytes of JSON, at most [`FRAME_MAX`]. The daemon
+//! connects; the role listens, so that a new daemon finds a living role by its path. A role keeps its
+//! last routes when the connection ends.
+
+use crate::ids::{Generation, InstanceId};
+use crate::routes::Routes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The most bytes of one frame.
+pub const FRAME_MAX: usize = 4 << 20;
+
+/// The names of inherited sockets (`LISTEN_FDNAMES`, sd_listen_fds(3)), in the order of their numbers.
+pub mod socket_names {
+    /// The face visitors connect to.
+    pub const WEB_FACE: &str = "web";
+    /// The face nginx connects to.
+    pub const APP_FACE: &str = "app";
+    /// The role's control socket.
+    pub const CONTROL: &str = "control";
+}
+
+/// From the daemon to a role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Serve by these from now on. A generation lower than the one served is ignored.
+    Routes(Routes),
+    /// Send the listening sockets back: a [`Report`] follows at once, with the sockets of
+    /// [`socket_names::WEB_FACE`] and [`socket_names::APP_FACE`], in this order, as `SCM_RIGHTS`.
+    Listeners,
+}
+
+/// From a role to the daemon: at every change of what it acknowledges or ejects or when a drained
+/// instance reaches zero, and once a second.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// The generation nothing older than which is used for a new request.
+    pub serving: Generation,
+    /// What is known of each instance that is routed to or still has requests in flight.
+    pub instances: BTreeMap<InstanceId, UpstreamReport>,
+    /// What came in at the web face since the role started.
+    pub web_face: Traffic,
+    /// What came in at the app face since the role started.
+    pub app_face: Traffic,
+}
+
+/// One instance as a role sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UpstreamReport {
+    /// Requests (FastCGI: connections) and tunnels that it holds now.
+    pub in_flight: u32,
+    /// Why nothing is sent to it now, where it was ejected.
+    pub ejected: Option<String>,
+    /// What was sent to it since the role started.
+    pub traffic: Traffic,
+}
+
+/// Rate, errors and duration, as counters that only grow.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Answered requests by class of status: 1xx to 5xx.
+    pub status: [u64; 5],
+    /// Requests that never got an answer: broken by either side.
+    pub broken: u64,
+    /// Sent again to another instance.
+    pub retried: u64,
+    /// Open connections from below (visitors, nginx) now; zero for an instance.
+    pub connections: u64,
+    /// Time from the head of the request to the end of the answer: counts per bucket of
+    /// [`DURATION_BOUNDS_MS`], the last one for everything above.
+    pub durations: [u64; DURATION_BOUNDS_MS.len() + 1],
+    /// The sum of those times, in microseconds.
+    pub duration_sum_us: u64,
+}
+
+/// Upper bounds of the duration buckets, in milliseconds.
+pub const DURATION_BOUNDS_MS: [u64; 14] =
+    [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000];

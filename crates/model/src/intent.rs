@@ -1,0 +1,46 @@
+//! What the operator asked for: the site's file and what was typed since.
+
+use crate::ids::{ReleaseId, Tier};
+use crate::site::Site;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the operator asked for. Kept in the store; changed only by a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The site as its file says.
+    pub site: Site,
+    /// The release that should run: taken from the source at the last `up`.
+    pub release: ReleaseId,
+    /// `stoa scale app=4`: overrides the file's counts until the file's count changes.
+    pub scale: BTreeMap<Tier, u16>,
+    /// `stoa restart app`: how often each tier was asked to be replaced.
+    pub restarts: BTreeMap<Tier, u64>,
+    /// Whether the site should run at all; `down` sets it to [`Power::Off`].
+    pub power: Power,
+}
+
+/// Whether the site should run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Power {
+    /// It should stand.
+    On,
+    /// Everything is to be stopped, in order, from the visitor's side inwards.
+    Off,
+}
+
+impl Intent {
+    /// How many instances of `tier` should serve; none when the site is off.
+    pub fn instances(&self, tier: Tier) -> u16 {
+        match self.power {
+            Power::Off => 0,
+            Power::On => self.scale.get(&tier).copied().unwrap_or_else(|| self.site.instances(tier)),
+        }
+    }
+
+    /// How often `tier` was asked to be replaced.
+    pub fn restarts(&self, tier: Tier) -> u64 {
+        self.restarts.get(&tier).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,223 @@
+//! What is, as far as it is known, and how old that knowledge is.
+//!
+//! A missing answer is `Unknown` or an old `at`; it never reads as zero, healthy or gone.
+
+use crate::control::Report;
+use crate::endpoint::{Endpoint, Port};
+use crate::ids::{Digest, HostId, InstanceId, ReleaseId, Term};
+use crate::plan::StepKey;
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything that every agent has seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Observed {
+    /// By host; a host that was never heard of is not in it.
+    pub hosts: BTreeMap<HostId, HostObserved>,
+}
+
+/// What one agent sees of its host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostObserved {
+    /// When it looked.
+    pub at: Time,
+    /// Every instance it has a trace of: a process, a record or a data folder.
+    pub instances: BTreeMap<InstanceId, InstanceObserved>,
+    /// Every release it has a trace of.
+    pub releases: BTreeMap<ReleaseId, ReleaseState>,
+    /// The release that nginx' static root points at.
+    pub static_root: Option<ReleaseId>,
+    /// Ports of the loopback interface that nothing listens on, none of them in the kernel's range of
+    /// ephemeral ports; enough of them for one plan.
+    pub free_ports: Vec<Port>,
+    /// Steps under way.
+    pub busy: Vec<StepKey>,
+    /// The last failure of each step that failed and has not succeeded since.
+    pub failures: BTreeMap<StepKey, StepFailure>,
+}
+
+/// One instance as its host sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceObserved {
+    /// Its process.
+    pub process: ProcessState,
+    /// Its data folder, for tiers that have one.
+    pub data: DataState,
+    /// What its own protocol tells of it.
+    pub detail: Detail,
+}
+
+/// Whether a process runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProcessState {
+    /// Could not be told.
+    Unknown,
+    /// Not started, or stopped on purpose.
+    Absent,
+    /// It runs.
+    Running(Running),
+    /// It ended by itself, or was killed by somebody else.
+    Exited(Exited),
+}
+
+/// A running process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Its number.
+    pub pid: u32,
+    /// When it started; with the pid it names the process for good within this boot.
+    pub started: Time,
+    /// What it was started, or last reloaded, as.
+    pub spec: Digest,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// The code it runs, for the app tier.
+    pub release: Option<ReleaseId>,
+    /// What the checks since its start have shown.
+    pub health: Health,
+    /// A stop was asked for and has not come to its end.
+    pub stopping: bool,
+    /// How often in a row its predecessors ended before they had been healthy for a while.
+    pub crashes: u32,
+}
+
+/// What the checks since a process' start have shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// No check has passed yet; why, where one was answered badly.
+    Unproven(Option<String>),
+    /// The last check passed.
+    Healthy {
+        /// The first pass of this unbroken row.
+        since: Time,
+        /// The last pass.
+        last: Time,
+    },
+    /// Passed once since its start, but the last checks failed.
+    Failing {
+        /// The first failure of this unbroken row.
+        since: Time,
+        /// How many in a row.
+        streak: u32,
+        /// What was wrong.
+        why: String,
+    },
+}
+
+/// A process that ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exited {
+    /// When it was noticed.
+    pub at: Time,
+    /// `exit status 1`, `killed by signal 9`, or `ended` where nobody could tell.
+    pub how: String,
+    /// What it was run as.
+    pub spec: Digest,
+    /// How often in a row a process of this instance ended before it had been healthy for a while;
+    /// at least 1 when this one did.
+    pub crashes: u32,
+    /// The last lines it printed, oldest first.
+    pub last_lines: Vec<String>,
+}
+
+/// An instance's data folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataState {
+    /// Could not be told, or the tier has none.
+    Unknown,
+    /// No folder, or an empty one, or one whose preparation was cut short.
+    Absent,
+    /// Ready to be started on.
+    Ready,
+    /// Made by something that the installed server must not be let loose on.
+    Foreign {
+        /// Whose it is, such as `MariaDB 11.4`.
+        found: String,
+        /// What is installed.
+        installed: String,
+    },
+}
+
+/// What an instance's own protocol tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Detail {
+    /// Nothing (yet).
+    None,
+    /// A balancer's last report.
+    Balancer {
+        /// When it came.
+        at: Time,
+        /// What it said.
+        report: Report,
+    },
+    /// A database server's answer.
+    Database {
+        /// When it came.
+        at: Time,
+        /// What it said.
+        status: DatabaseStatus,
+    },
+}
+
+/// A database server's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseStatus {
+    /// `@@read_only = 0`.
+    pub writable: bool,
+    /// The term it was last made primary or follower in, as it remembers itself.
+    pub term: Term,
+    /// `@@gtid_current_pos` or `@@gtid_executed`, as the server writes it.
+    pub gtid: String,
+    /// Semi-synchronous replication is on and not degraded (on a primary: at least one replica acknowledges).
+    pub semi_sync: bool,
+    /// What it replicates from, when it does.
+    pub replication: Option<Replication>,
+}
+
+/// A replica's view of its replication.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replication {
+    /// Where it replicates from.
+    pub primary: Endpoint,
+    /// The thread that fetches runs and is connected.
+    pub receiving: bool,
+    /// The thread that applies runs.
+    pub applying: bool,
+    /// Seconds behind, as the server tells it.
+    pub lag_seconds: Option<u64>,
+    /// The last error of either thread.
+    pub error: Option<String>,
+}
+
+/// A release on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReleaseState {
+    /// Its source was taken; it is not built.
+    Taken,
+    /// Built, sealed, ready to run.
+    Built,
+    /// The build failed; it is not tried again by itself.
+    Failed {
+        /// Which command, and how it ended.
+        why: String,
+        /// The last lines it printed.
+        last_lines: Vec<String>,
+    },
+}
+
+/// A step that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepFailure {
+    /// When, last.
+    pub at: Time,
+    /// How often in a row.
+    pub attempts: u32,
+    /// What went wrong and what to do about it.
+    pub error: String,
+}

@@ -1,0 +1,217 @@
+//! What `decide` returns: routes, steps, waiting; every entry with its `because`.
+
+use crate::endpoint::Endpoint;
+use crate::ids::{HostId, InstanceId, ReleaseId, Term};
+use crate::roster::Roster;
+use crate::routes::Routes;
+use crate::spec::Spec;
+use crate::time::Millis;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What should be done, and because of what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What is to exist from now on; stored before anything is done.
+    pub roster: Roster,
+    /// What the data plane may send where from now on.
+    pub routes: Routes,
+    /// What is to be done now; steps of one plan do not depend on each other.
+    pub steps: Vec<Step>,
+    /// What is not done yet, and what it waits for.
+    pub waiting: Vec<Waiting>,
+}
+
+/// One idempotent act on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Whose agent does it.
+    pub host: HostId,
+    /// What is done.
+    pub action: Action,
+    /// Why.
+    pub because: String,
+}
+
+/// What can be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Unpack a release's source and run its build commands.
+    Build {
+        /// Which.
+        release: ReleaseId,
+        /// The commands; `None` means what its files suggest.
+        commands: Option<Vec<crate::site::CommandLine>>,
+        /// The folders that outlive it.
+        persist: Vec<crate::site::InnerPath>,
+        /// All of it may take this long.
+        timeout: Millis,
+    },
+    /// Let nginx' static files come from this release (a link is swapped).
+    Publish {
+        /// Which.
+        release: ReleaseId,
+    },
+    /// Create a data folder.
+    Prepare {
+        /// Whose.
+        instance: InstanceId,
+        /// For what.
+        spec: Spec,
+    },
+    /// Render its configuration and start its process. A running one of the same spec is left alone.
+    Start {
+        /// Which.
+        instance: InstanceId,
+        /// As what.
+        spec: Spec,
+    },
+    /// Render its configuration anew and let it re-read it without dropping a request.
+    Reload {
+        /// Which.
+        instance: InstanceId,
+        /// As what.
+        spec: Spec,
+    },
+    /// SIGTERM (what its server takes for a clean end), then SIGKILL.
+    Stop {
+        /// Which.
+        instance: InstanceId,
+        /// The time between the two.
+        grace: Millis,
+    },
+    /// Make a database server refuse writes and end the sessions that could still write.
+    Fence {
+        /// Which.
+        instance: InstanceId,
+    },
+    /// Let a database server take writes in this term.
+    Promote {
+        /// Which.
+        instance: InstanceId,
+        /// The term; a server that knows a higher one refuses.
+        term: Term,
+    },
+    /// Let a database server replicate from the primary of this term.
+    Follow {
+        /// Which.
+        instance: InstanceId,
+        /// The primary.
+        primary: InstanceId,
+        /// Where it listens.
+        endpoint: Endpoint,
+        /// The term.
+        term: Term,
+    },
+}
+
+/// What tells steps apart: the same key is the same step, tried again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StepKey(String);
+
+/// Something not done yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Whose turn it is: an instance, a release, a tier.
+    pub subject: String,
+    /// What it waits for.
+    pub until: String,
+    /// How it stands.
+    pub kind: WaitKind,
+}
+
+/// Whether waiting helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitKind {
+    /// It comes by itself.
+    Progress,
+    /// Something failed and is tried again later; the user may have to mend it.
+    Trouble,
+    /// Nothing more happens before the user does something.
+    Stuck,
+}
+
+impl Action {
+    /// The verb, as in the key and in the journal.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Action::Build { .. } => "build",
+            Action::Publish { .. } => "publish",
+            Action::Prepare { .. } => "prepare",
+            Action::Start { .. } => "start",
+            Action::Reload { .. } => "reload",
+            Action::Stop { .. } => "stop",
+            Action::Fence { .. } => "fence",
+            Action::Promote { .. } => "promote",
+            Action::Follow { .. } => "follow",
+        }
+    }
+
+    /// The instance it acts on, where it acts on one.
+    pub fn instance(&self) -> Option<InstanceId> {
+        match self {
+            Action::Build { .. } | Action::Publish { .. } => None,
+            Action::Prepare { instance, .. }
+            | Action::Start { instance, .. }
+            | Action::Reload { instance, .. }
+            | Action::Stop { instance, .. }
+            | Action::Fence { instance }
+            | Action::Promote { instance, .. }
+            | Action::Follow { instance, .. } => Some(*instance),
+        }
+    }
+
+    /// The instance or release it acts on, as text.
+    pub fn subject(&self) -> String {
+        match self {
+            Action::Build { release, .. } | Action::Publish { release } => release.to_string(),
+            other => other.instance().map(|id| id.to_string()).unwrap_or_default(),
+        }
+    }
+
+    /// What tells it apart.
+    pub fn key(&self) -> StepKey {
+        StepKey(format!("{} {}", self.verb(), self.subject()))
+    }
+}
+
+impl StepKey {
+    /// The verb.
+    pub fn verb(&self) -> &str {
+        self.0.split(' ').next().unwrap_or_default()
+    }
+
+    /// The instance or release, as text.
+    pub fn subject(&self) -> &str {
+        self.0.split_once(' ').map_or("", |(_, subject)| subject)
+    }
+}
+
+impl TryFrom<String> for StepKey {
+    type Error = std::convert::Infallible;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Ok(StepKey(text))
+    }
+}
+
+impl From<StepKey> for String {
+    fn from(key: StepKey) -> String {
+        key.0
+    }
+}
+
+impl fmt::Display for StepKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl Plan {
+    /// Nothing to do and nothing to wait for.
+    pub fn settled(&self) -> bool {
+        self.steps.is_empty() && self.waiting.is_empty()
+    }
+}

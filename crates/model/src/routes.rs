@@ -1,0 +1,68 @@
+//! What the data plane may send where, true now.
+
+use crate::endpoint::Endpoint;
+use crate::ids::{Generation, InstanceId};
+use crate::site::{AppKind, UrlPath};
+use crate::time::{Millis, Time};
+use serde::{Deserialize, Serialize};
+
+/// What the data plane may send where. A role acknowledges the generation once nothing new is sent by
+/// an older one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Routes {
+    /// Grows with every change.
+    pub generation: Generation,
+    /// The nginx instances behind the web face.
+    pub web: Vec<Route>,
+    /// The application instances behind the app face.
+    pub app: Vec<Route>,
+    /// How the app face is to be served.
+    pub app_face: AppFace,
+}
+
+/// One place that requests may be sent to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Whose it is.
+    pub instance: InstanceId,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// When the process behind it started: another start is another server, with nothing proven of it.
+    pub started: Time,
+    /// Why it is routed to.
+    pub because: String,
+}
+
+/// How the app face is served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppFace {
+    /// `Http`: a request at a time. `Php`: FastCGI, a connection at a time.
+    pub kind: AppKind,
+    /// Asked of an ejected instance before it is sent anything again (`http` only; for FastCGI an
+    /// accepted connection proves it).
+    pub health: UrlPath,
+    /// How long an instance may take to answer.
+    pub timeout: Millis,
+}
+
+impl Default for AppFace {
+    fn default() -> Self {
+        AppFace { kind: AppKind::Http, health: UrlPath("/".to_owned()), timeout: Millis::from_secs(60) }
+    }
+}
+
+impl Routes {
+    /// Whether both send the same requests to the same places, whatever their generation and reasons.
+    pub fn same_places(&self, other: &Routes) -> bool {
+        fn same(a: &[Route], b: &[Route]) -> bool {
+            let key = |r: &Route| (r.instance, r.endpoint.clone(), r.started);
+            a.len() == b.len() && a.iter().zip(b).all(|(x, y)| key(x) == key(y))
+        }
+        same(&self.web, &other.web) && same(&self.app, &other.app) && self.app_face == other.app_face
+    }
+
+    /// Whether `instance` may be sent anything.
+    pub fn names(&self, instance: InstanceId) -> bool {
+        self.web.iter().chain(&self.app).any(|route| route.instance == instance)
+    }
+}

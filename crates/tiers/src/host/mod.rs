@@ -1,0 +1,3 @@
+//! This host: processes, users, ports, cgroups, logs.
+
+pub mod launch;

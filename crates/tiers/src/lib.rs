@@ -1,0 +1,3 @@
+//! Eyes and hands on the real software. Nothing in here decides anything.
+
+pub mod host;
