@@ -1,0 +1,3 @@
+//! The daemon's API.
+
+pub mod types;
