@@ -29,7 +29,8 @@ pub struct HostObserved {
     /// The release that nginx' static root points at.
     pub static_root: Option<ReleaseId>,
     /// Ports of the loopback interface that nothing listens on, none of them in the kernel's range of
-    /// ephemeral ports; enough of them for one plan.
+    /// ephemeral ports; enough of them for one plan. The port of an assigned instance that has no
+    /// process is among them exactly when nothing else listens there.
     pub free_ports: Vec<Port>,
     /// Steps under way.
     pub busy: Vec<StepKey>,

@@ -5,6 +5,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::ids::{HostId, InstanceId, ReleaseId, Term, Tier};
+use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -32,8 +33,12 @@ pub struct Assignment {
     pub release: Option<ReleaseId>,
     /// The tier's restart count it was made for; a lower one than asked means "to be replaced".
     pub restart: u64,
-    /// To be drained and stopped; never routed to again.
-    pub retiring: bool,
+    /// Since when it is to be drained and stopped; such a one is never routed to again.
+    pub retiring: Option<Time>,
+    /// When the process that was last seen healthy here had started: what has been proven outlives a
+    /// restart of the daemon, whose own checks begin anew.
+    #[serde(default)]
+    pub proven: Option<Time>,
 }
 
 impl Roster {
