@@ -108,6 +108,7 @@ impl fmt::Display for ConfigError {
             ("", "") => {}
             ("", value) => write!(f, "{value}: ")?,
             (key, "") => write!(f, "{key}: ")?,
+            (key, name) if key.ends_with(name) => write!(f, "{key}: ")?,
             (key, value) => write!(f, "{key}, {value}: ")?,
         }
         write!(f, "{}; {}", self.reason, self.fix)
@@ -137,14 +138,16 @@ fn syntax_errors(text: &str, broken: &[toml::de::Error]) -> Vec<ConfigError> {
     let mut errors: Vec<ConfigError> = Vec::new();
     for error in broken {
         let span = error.span().unwrap_or(0..0);
-        let fix = if error.message().contains("duplicate key") {
-            "keep one of the two"
-        } else if error.message().contains("quoted") {
-            "put the text in quotes"
-        } else {
-            "write it as TOML: key = \"text\", key = 2, key = [\"a\", \"b\"]"
+        let (reason, fix) = match error.message() {
+            message if message.contains("duplicate key") => (message, "keep one of the two"),
+            message if message.contains("quoted") => (message, "put the text in quotes"),
+            // What the parser makes of a bare word that begins with t or f.
+            message if message.contains("invalid boolean") => {
+                ("it is no value; only true, false and numbers go without quotes", "put the text in quotes")
+            }
+            message => (message, "write it as TOML: key = \"text\", key = 2, key = [\"a\", \"b\"]"),
         };
-        let error = ConfigError::new(text, "", span, refuse(error.message(), fix));
+        let error = ConfigError::new(text, "", span, refuse(reason, fix));
         let line = error.place(text).0;
         if errors.last().is_none_or(|last| last.place(text).0 != line) {
             errors.push(error);

@@ -146,6 +146,7 @@ pub enum DataState {
 /// What an instance's own protocol tells of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[allow(clippy::large_enum_variant, reason = "a handful exist; a box would be in every pattern")]
 pub enum Detail {
     /// Nothing (yet).
     None,

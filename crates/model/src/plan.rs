@@ -108,7 +108,7 @@ pub enum Action {
 
 /// What tells steps apart: the same key is the same step, tried again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(from = "String", into = "String")]
 pub struct StepKey(String);
 
 /// Something not done yet.
@@ -190,10 +190,9 @@ impl StepKey {
     }
 }
 
-impl TryFrom<String> for StepKey {
-    type Error = std::convert::Infallible;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Ok(StepKey(text))
+impl From<String> for StepKey {
+    fn from(text: String) -> Self {
+        StepKey(text)
     }
 }
 

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 /// What an instance is run as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "tier")]
+#[allow(clippy::large_enum_variant, reason = "a handful exist; a box would be in every pattern")]
 pub enum Spec {
     /// A balancer role.
     Balancer(BalancerSpec),

@@ -97,12 +97,12 @@ impl<'t> Section<'_, 't> {
         self.read(key, read)
     }
 
-    /// The array `key`, each element as `read` makes it; refused elements are left out.
+    /// The array `key`, each element with its place as `read` makes it; refused elements are left out.
     pub(super) fn list<T>(
         &mut self,
         key: &'static str,
         read: impl Fn(&'t DeValue<'t>) -> Result<T, Refusal>,
-    ) -> Option<Vec<T>> {
+    ) -> Option<Vec<Spanned<T>>> {
         let items = self.read(key, |value| match value {
             DeValue::Array(items) => Ok(items),
             other => {
@@ -110,7 +110,11 @@ impl<'t> Section<'_, 't> {
                 Err(refuse(format!("expected a list, found {}", kind(other)), fix))
             }
         })?;
-        Some(items.iter().filter_map(|item| self.accept(key, item.span(), read(item.get_ref()))).collect())
+        let read = |item: &'t Value<'t>| {
+            let value = self.accept(key, item.span(), read(item.get_ref()))?;
+            Some(Spanned::new(item.span(), value))
+        };
+        Some(items.iter().filter_map(read).collect())
     }
 
     /// The table `key`, names and values as `read` makes them; refused entries are left out.
@@ -140,13 +144,18 @@ impl<'t> Section<'_, 't> {
 
     /// Reports `refusal` about `key`: at its value, or at the table's head where it is absent.
     pub(super) fn complain(&mut self, key: &'static str, refusal: Refusal) {
-        let place = self.value(key).map_or(self.header.clone(), Spanned::span);
-        let present = self.value(key).is_some();
+        let written = self.value(key).map(Spanned::span);
+        let place = written.clone().unwrap_or(self.header.clone());
         let mut error = ConfigError::new(self.reader.text, format!("{}.{key}", self.name), place, refusal);
-        if !present {
+        if written.is_none() {
             error.value.clear();
         }
         self.reader.errors.push(error);
+    }
+
+    /// Reports `refusal` about the part of `key` that stands at `place`.
+    pub(super) fn complain_at(&mut self, key: &'static str, place: Range<usize>, refusal: Refusal) {
+        self.accept::<()>(key, place, Err(refusal));
     }
 
     /// Whether `key` is there.
@@ -197,6 +206,17 @@ pub(super) fn text<'t>(value: &'t DeValue<'t>) -> Result<&'t str, Refusal> {
     match value {
         DeValue::String(text) => Ok(text),
         other => Err(refuse(format!("expected a text, found {}", kind(other)), "put it in quotes")),
+    }
+}
+
+/// The text of `value` that has a number and a unit, such as `example`.
+pub(super) fn measure<'t>(value: &'t DeValue<'t>, example: &str) -> Result<&'t str, Refusal> {
+    match value {
+        DeValue::Integer(_) | DeValue::Float(_) => Err(refuse(
+            "it has no unit",
+            format!("write it in quotes and with its unit, such as \"{example}\""),
+        )),
+        other => text(other),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The schema: which tables and keys a `stoa.toml` has, with their defaults and bounds. One function a
 //! table.
 
-use super::reader::{Reader, Section, choice, count, text};
+use super::reader::{Reader, Section, choice, count, measure, text};
 use super::{Refusal, command, refuse, source, units};
 use crate::ids::SiteName;
 use crate::site::{
@@ -12,6 +12,7 @@ use crate::time::Millis;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use toml::Spanned;
 use toml::de::DeValue;
 
 const TB: Bytes = Bytes(1 << 40);
@@ -59,10 +60,10 @@ fn identity(site: &mut Section<'_, '_>) -> Option<(SiteName, Vec<Domain>)> {
     let aliases = site.list("aliases", |value| Domain::parse(text(value)?)).unwrap_or_default();
     let mut domains = vec![domain?];
     for alias in aliases {
-        if domains.contains(&alias) {
-            site.complain("aliases", refuse(format!("{alias} is named twice"), "name each host once"));
+        if domains.contains(alias.get_ref()) {
+            site.complain_at("aliases", alias.span(), refuse("it is named twice", "name each host once"));
         } else {
-            domains.push(alias);
+            domains.push(alias.into_inner());
         }
     }
     Some((name?, domains))
@@ -105,8 +106,8 @@ fn web(web: &mut Section<'_, '_>, kind: Kind) -> WebTier {
         }
     }
     let sizes = Bytes(1 << 10)..=TB;
-    let max_body = web.read("max_body", |value| Bytes::parse_within(text(value)?, sizes));
-    let timeout = web.read("timeout", |value| units::timeout(text(value)?));
+    let max_body = web.read("max_body", |value| Bytes::parse_within(measure(value, "64MB")?, sizes));
+    let timeout = web.read("timeout", |value| units::timeout(measure(value, "30s")?));
     WebTier {
         instances,
         files,
@@ -148,12 +149,13 @@ fn app(
             .read("health", |value| UrlPath::parse(text(value)?))
             .unwrap_or_else(|| UrlPath("/".to_owned())),
         start_timeout: app
-            .read("start_timeout", |value| units::timeout(text(value)?))
+            .read("start_timeout", |value| units::timeout(measure(value, "30s")?))
             .unwrap_or(Millis::from_secs(60)),
         stop_timeout: app
-            .read("stop_timeout", |value| units::timeout(text(value)?))
+            .read("stop_timeout", |value| units::timeout(measure(value, "30s")?))
             .unwrap_or(Millis::from_secs(30)),
-        memory: app.read("memory", |value| Bytes::parse_within(text(value)?, Bytes(16 << 20)..=TB)),
+        memory: app
+            .read("memory", |value| Bytes::parse_within(measure(value, "64MB")?, Bytes(16 << 20)..=TB)),
     };
     if kind != Kind::Static {
         return (kind, Some(tier), source);
@@ -170,7 +172,8 @@ fn code(app: &mut Section<'_, '_>, folder: &Path) -> Source {
     let location = app.read("source", |value| source::location(text(value)?, folder));
     let reference = app.read("ref", |value| source::reference(text(value)?));
     let build = app.list("build", |value| CommandLine::parse(text(value)?));
-    let build_timeout = app.read("build_timeout", |value| units::timeout(text(value)?));
+    let build = build.map(|commands| commands.into_iter().map(Spanned::into_inner).collect());
+    let build_timeout = app.read("build_timeout", |value| units::timeout(measure(value, "30s")?));
     Source {
         location: location.unwrap_or_else(|| SourceLocation::Folder(folder.to_path_buf())),
         reference: reference.unwrap_or_else(|| "HEAD".to_owned()),
@@ -258,23 +261,30 @@ fn variable_value(value: &DeValue<'_>) -> Result<String, Refusal> {
 
 fn persist(app: &mut Section<'_, '_>) -> Vec<InnerPath> {
     let folders = app.list("persist", |value| InnerPath::parse(text(value)?)).unwrap_or_default();
-    for (place, folder) in folders.iter().enumerate() {
+    for (number, spanned) in folders.iter().enumerate() {
+        let (place, folder) = (spanned.span(), spanned.get_ref());
+        let outer = |(other, outer): (usize, &Spanned<InnerPath>)| {
+            let same = outer.get_ref() == folder;
+            outer.get_ref().as_str() != "."
+                && if same { other < number } else { outer.get_ref().holds(folder) }
+        };
         if folder.as_str() == "." {
             let fix = "name the folder that the application writes to, such as \"uploads\"";
-            app.complain("persist", refuse("\".\" is the release itself, which never changes", fix));
-        } else if folders.iter().enumerate().any(|(other, outer)| other != place && outer.holds(folder)) {
-            let fix = "name the outer folder only";
-            app.complain("persist", refuse(format!("{folder} lies in another folder of the list"), fix));
+            app.complain_at("persist", place, refuse("it is the release itself, which never changes", fix));
+        } else if folders.iter().enumerate().any(outer) {
+            let fix = "name the outer one, once";
+            app.complain_at("persist", place, refuse("it lies in another folder of the list", fix));
         }
     }
-    folders
+    folders.into_iter().map(Spanned::into_inner).collect()
 }
 
 fn database(database: &mut Section<'_, '_>, written: bool, site: Option<&SiteName>) -> Option<DatabaseTier> {
     let engines = [("mariadb", DatabaseEngine::Mariadb), ("mysql", DatabaseEngine::Mysql)];
     let engine = database.read("engine", |value| choice(value, &engines));
     let replicas = database.read("replicas", |value| count(value, 0..=8));
-    let memory = database.read("memory", |value| Bytes::parse_within(text(value)?, Bytes(16 << 20)..=TB));
+    let memory =
+        database.read("memory", |value| Bytes::parse_within(measure(value, "64MB")?, Bytes(16 << 20)..=TB));
     let name = database.read("name", |value| schema_name(text(value)?));
     let default = site.map(|site| site.to_string().replace('-', "_")).unwrap_or_default();
     if written && !database.has("name") && is_system_schema(&default) {
@@ -322,6 +332,6 @@ fn cache(cache: &mut Section<'_, '_>, written: bool) -> Option<CacheTier> {
         cache.complain("eviction", refuse("Memcached evicts the least recently used and nothing else", fix));
     }
     let sizes = Bytes(1 << 20)..=TB;
-    let memory = cache.read("memory", |value| Bytes::parse_within(text(value)?, sizes));
+    let memory = cache.read("memory", |value| Bytes::parse_within(measure(value, "64MB")?, sizes));
     written.then_some(CacheTier { engine, eviction, memory: memory.unwrap_or(Bytes(64 << 20)) })
 }

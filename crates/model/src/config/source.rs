@@ -41,11 +41,9 @@ pub fn location(text: &str, folder: &Path) -> Result<SourceLocation, Refusal> {
     if let Some(odd) = text.chars().find(|c| c.is_control()) {
         return Err(refuse(format!("it contains {odd:?}"), fix));
     }
-    if let Some((helper, _)) = text.split_once("::") {
-        if helper.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-            let reason = format!("`{helper}::` makes git run another program");
-            return Err(refuse(reason, fix));
-        }
+    let is_helper = |helper: &str| helper.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if let Some((helper, _)) = text.split_once("::").filter(|(helper, _)| is_helper(helper)) {
+        return Err(refuse(format!("`{helper}::` makes git run another program"), fix));
     }
     if let Some((scheme, rest)) = text.split_once("://") {
         return url(text, scheme, rest);

@@ -100,7 +100,7 @@ impl UrlPath {
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let fix = "write a path such as \"/static\"";
         if !text.starts_with('/') {
-            return Err(refuse("it does not begin with /", fix));
+            return Err(refuse("it does not begin with /", format!("write \"/{}\"", super::excerpt(text))));
         }
         if text == "/" {
             return Ok(UrlPath(text.to_owned()));

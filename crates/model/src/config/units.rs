@@ -18,6 +18,10 @@ impl Bytes {
     /// `MiB` mean the same.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let (number, unit) = split(text);
+        if unit.starts_with('.') {
+            let fix = "write a whole number of the next smaller unit, as in \"1536MB\"";
+            return Err(refuse("it is not a whole number", fix));
+        }
         let upper = unit.to_ascii_uppercase().replace("IB", "B");
         let factor = UNITS.iter().find(|(name, _)| *name == upper).map(|(_, factor)| *factor);
         let Some(factor) = factor else {
@@ -28,10 +32,9 @@ impl Bytes {
             ));
         };
         let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-        bytes.map(Bytes).ok_or_else(|| {
-            let fix = "write a whole number; take the next smaller unit for a fraction, as in \"1536MB\"";
-            refuse("its number is not a whole one that fits", fix)
-        })
+        bytes
+            .map(Bytes)
+            .ok_or_else(|| refuse("its number is not a whole one that fits", "write one such as \"64MB\""))
     }
 
     /// Reads a size of `range`.
@@ -48,7 +51,7 @@ impl Bytes {
 impl fmt::Display for Bytes {
     /// As it is read where a unit divides it: `64MB`; else in bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = UNITS.iter().rev().find(|(_, factor)| self.0 > 0 && self.0 % factor == 0);
+        let whole = UNITS.iter().rev().find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor));
         match whole {
             Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
             None => write!(f, "{}B", self.0),

@@ -34,6 +34,7 @@ macro_rules! mistakes {
 mistakes! {
     an_empty_file: messages("");
     no_toml: messages("[site\nname = foobar\ndomain = \"a.com\"\n");
+    texts_without_quotes: messages("[site]\nname = foobar\ndomain = www.foobar.com\n[app]\nrun = 'a\n");
     a_key_twice: messages("[site]\nname = \"a\"\nname = \"b\"\ndomain = \"a.com\"\n[app]\nkind = \"static\"\n");
     tables_that_do_not_exist: messages("[site]\nname = \"a\"\ndomain = \"a.com\"\n[app]\nkind = \"static\"\n[databse]\n[kubernetes]\n[[hosts]]\n");
     tables_that_are_none: messages("site = 1\n[[app]]\nrun = \"a\"\n");
