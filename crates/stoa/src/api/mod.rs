@@ -1,3 +1,157 @@
-//! The daemon's API.
+//! The daemon's API: all of it on a private Unix socket, what only tells on a TCP port of the loopback
+//! interface. It asks the store and the operator; it decides nothing.
 
-pub mod types;
+mod metrics;
+mod status;
+pub(crate) mod types;
+
+use crate::daemon::{Gauges, Operator};
+use crate::store::{SqliteStore, Store};
+use axum::extract::{Query, State as Shared};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use miette::{IntoDiagnostic, WrapErr};
+use serde::Deserialize;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use stoa_model::Paths;
+use tokio::net::{TcpListener, UnixListener};
+use types::{Problem, RestartRequest, ScaleRequest, UpRequest};
+
+/// The first port the API tries; where another site has it, the next free one.
+const FIRST_PORT: u16 = 7070;
+const PORTS: u16 = 100;
+/// The most events of one answer.
+const EVENTS_MAX: u32 = 10_000;
+
+/// What the API speaks for.
+#[derive(Clone)]
+pub(crate) struct State {
+    /// What is known and decided.
+    pub(crate) store: Arc<SqliteStore>,
+    /// What may be asked.
+    pub(crate) operator: Arc<Operator<SqliteStore>>,
+    /// What was measured.
+    pub(crate) gauges: Arc<Gauges>,
+    /// Where state lies.
+    pub(crate) paths: Paths,
+}
+
+/// What every handler is given.
+#[derive(Clone)]
+struct Context {
+    state: State,
+    address: Option<SocketAddr>,
+}
+
+/// Serves in the background for as long as the daemon lives.
+pub(crate) async fn serve(paths: &Paths, state: State) -> miette::Result<()> {
+    let tcp = first_free().await;
+    let address = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
+    let context = Context { state, address };
+    let telling = Router::new()
+        .route("/v1/status", get(status_of))
+        .route("/v1/events", get(events))
+        .route("/metrics", get(metrics_of));
+    let asking = telling
+        .clone()
+        .route("/v1/up", post(up))
+        .route("/v1/plan", post(plan))
+        .route("/v1/scale", post(scale))
+        .route("/v1/restart", post(restart))
+        .route("/v1/down", post(down))
+        .route("/v1/environment", get(environment))
+        .with_state(context.clone());
+    if let Some(listener) = tcp {
+        // A page of another origin cannot read these answers (no CORS header), nor change anything here.
+        let app = telling.with_state(context);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+    }
+    let socket = paths.api_socket();
+    // The daemon's lock is held, so a socket file that is there belongs to a dead daemon.
+    let _ = std::fs::remove_file(&socket);
+    let listener = UnixListener::bind(&socket)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("{} cannot be listened on", socket.display()))?;
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).into_diagnostic()?;
+    tokio::spawn(async move { axum::serve(listener, asking).await });
+    Ok(())
+}
+
+async fn first_free() -> Option<TcpListener> {
+    for port in FIRST_PORT..FIRST_PORT + PORTS {
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            return Some(listener);
+        }
+    }
+    tracing::warn!("no port of {FIRST_PORT} to {} is free; the API answers on its socket only", FIRST_PORT + PORTS);
+    None
+}
+
+#[derive(Deserialize)]
+struct EventsQuery {
+    after: Option<u64>,
+    limit: Option<u32>,
+}
+
+async fn status_of(Shared(context): Shared<Context>) -> Response {
+    match status::status(&context.state, context.address).await {
+        Ok(status) => Json(status).into_response(),
+        Err(problem) => refused(problem),
+    }
+}
+
+async fn events(Shared(context): Shared<Context>, Query(query): Query<EventsQuery>) -> Response {
+    let limit = query.limit.unwrap_or(100).min(EVENTS_MAX);
+    match context.state.store.entries(query.after, limit).await {
+        Ok(entries) => Json(entries).into_response(),
+        Err(error) => refused(Problem::from_text(
+            "the journal cannot be read",
+            error.to_string(),
+            "see that the disk is neither full nor failing",
+        )),
+    }
+}
+
+async fn metrics_of(Shared(context): Shared<Context>) -> Response {
+    let text = metrics::exposition(&context.state).await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+async fn up(Shared(context): Shared<Context>, Json(request): Json<UpRequest>) -> Response {
+    answer(context.state.operator.up(request).await)
+}
+
+async fn plan(Shared(context): Shared<Context>, Json(request): Json<UpRequest>) -> Response {
+    answer(context.state.operator.plan(request).await)
+}
+
+async fn scale(Shared(context): Shared<Context>, Json(request): Json<ScaleRequest>) -> Response {
+    answer(context.state.operator.scale(request).await)
+}
+
+async fn restart(Shared(context): Shared<Context>, Json(request): Json<RestartRequest>) -> Response {
+    answer(context.state.operator.restart(request).await)
+}
+
+async fn down(Shared(context): Shared<Context>) -> Response {
+    answer(context.state.operator.down().await)
+}
+
+async fn environment(Shared(context): Shared<Context>) -> Response {
+    answer(context.state.operator.environment().await)
+}
+
+fn answer<T: serde::Serialize>(result: Result<T, Problem>) -> Response {
+    match result {
+        Ok(value) => Json(value).into_response(),
+        Err(problem) => refused(problem),
+    }
+}
+
+fn refused(problem: Problem) -> Response {
+    (StatusCode::CONFLICT, Json(problem)).into_response()
+}

@@ -1,0 +1,273 @@
+//! The site as it stands, put together for people from what is known and decided.
+
+use super::State;
+use super::types::{BuildStatus, DaemonStatus, InstanceState, InstanceStatus, Problem, Status, TierStatus};
+use crate::store::Store;
+use std::net::{IpAddr, SocketAddr};
+use stoa_model::observed::{
+    Detail, Health, HostObserved, InstanceObserved, ProcessState, ReleaseState, Running,
+};
+use stoa_model::roster::Assignment;
+use stoa_model::site::{AppKind, CacheEngine, DatabaseEngine};
+use stoa_model::{InstanceId, Intent, Observed, Roster, Routes, Tier};
+use stoa_tiers::host::clock;
+
+/// The site as it stands.
+pub(super) async fn status(state: &State, api: Option<SocketAddr>) -> Result<Status, Problem> {
+    let broken = |error: crate::store::StoreError| {
+        Problem::from_text("the site's state cannot be read", error.to_string(), "see that the disk is well")
+    };
+    let intent = state.store.intent().await.map_err(broken)?.ok_or_else(|| {
+        Problem::from_text(
+            "nothing is up here",
+            "no site was brought up in this state folder",
+            "type: stoa up",
+        )
+    })?;
+    let (roster, routes) = state.store.decided().await.map_err(broken)?;
+    let observed = state.store.observed().await.map_err(broken)?;
+    let plan = state.store.plan().await.map_err(broken)?;
+    let view = View { state, intent: &intent, roster: &roster, routes: &routes, observed: &observed };
+    let tiers = Tier::ALL.into_iter().filter_map(|tier| view.tier(tier)).collect();
+    let (settled, waiting) = match plan {
+        // A plan made before the intent changed says nothing about it.
+        Some((planned_for, plan)) => (planned_for == intent && plan.settled(), plan.waiting),
+        None => (false, Vec::new()),
+    };
+    Ok(Status {
+        site: intent.site.name.clone(),
+        power: intent.power,
+        release: intent.release.clone(),
+        live: roster.live.clone(),
+        settled,
+        urls: urls(&intent),
+        api: api.map(|address| format!("http://{address}")),
+        state: state.paths.root().to_owned(),
+        tiers,
+        build: view.build(),
+        waiting,
+        failures: view.failures(),
+        term: roster.term,
+        daemon: DaemonStatus {
+            pid: std::process::id(),
+            uptime: clock::now().since(state.gauges.began()),
+            memory: state.gauges.own_memory(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+    })
+}
+
+/// Where a browser finds it: the local address first, because it works before DNS does.
+pub(crate) fn urls(intent: &Intent) -> Vec<String> {
+    let listen = intent.site.balancer.listen;
+    let port = if listen.port() == 80 { String::new() } else { format!(":{}", listen.port()) };
+    let local = match listen.ip() {
+        ip if ip.is_unspecified() || ip.is_loopback() => "localhost".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    let domains = intent.site.domains.iter().map(ToString::to_string);
+    std::iter::once(local).chain(domains).map(|host| format!("http://{host}{port}")).collect()
+}
+
+struct View<'a> {
+    state: &'a State,
+    intent: &'a Intent,
+    roster: &'a Roster,
+    routes: &'a Routes,
+    observed: &'a Observed,
+}
+
+impl View<'_> {
+    fn hosts(&self) -> impl Iterator<Item = &HostObserved> {
+        self.observed.hosts.values()
+    }
+
+    fn tier(&self, tier: Tier) -> Option<TierStatus> {
+        let wanted = self.intent.instances(tier);
+        let instances: Vec<InstanceStatus> =
+            self.roster.tier(tier).map(|(id, place)| self.instance(id, place)).collect();
+        if wanted == 0 && instances.is_empty() {
+            return None;
+        }
+        let ready = instances.iter().filter(|instance| instance.state == InstanceState::Serving).count();
+        Some(TierStatus {
+            tier,
+            software: self.software(tier),
+            wanted,
+            ready: u16::try_from(ready).unwrap_or(u16::MAX),
+            instances,
+        })
+    }
+
+    fn software(&self, tier: Tier) -> String {
+        let site = &self.intent.site;
+        match tier {
+            Tier::Balancer => "stoa".to_owned(),
+            Tier::Web => "nginx".to_owned(),
+            Tier::App => match &site.app {
+                Some(app) if app.kind == AppKind::Php => "php-fpm".to_owned(),
+                Some(app) => app.run.as_ref().and_then(|run| run.words().first()).map_or_else(
+                    || "app".to_owned(),
+                    |program| program.rsplit('/').next().unwrap_or(program).to_owned(),
+                ),
+                None => "app".to_owned(),
+            },
+            Tier::Database => match site.database.as_ref().map(|database| database.engine) {
+                Some(DatabaseEngine::Mysql) => "mysql".to_owned(),
+                _ => "mariadb".to_owned(),
+            },
+            Tier::Cache => match site.cache.as_ref().map(|cache| cache.engine) {
+                Some(CacheEngine::Memcached) => "memcached".to_owned(),
+                _ => "redis".to_owned(),
+            },
+        }
+    }
+
+    fn instance(&self, id: InstanceId, place: &Assignment) -> InstanceStatus {
+        let seen = self.observed.hosts.get(&place.host).and_then(|host| host.instances.get(&id));
+        let gauges = self.state.gauges.of(id);
+        let (state, note) = self.state_of(id, place, seen);
+        let running = seen.and_then(running_of);
+        let exited = seen.and_then(|seen| match &seen.process {
+            ProcessState::Exited(exited) => Some(exited),
+            _ => None,
+        });
+        let last_lines = exited.map(|exited| exited.last_lines.clone()).unwrap_or_default();
+        let crashes = running.map(|r| r.crashes).or_else(|| exited.map(|exited| exited.crashes)).unwrap_or(0);
+        InstanceStatus {
+            id,
+            state,
+            note,
+            endpoint: place.endpoint.clone(),
+            role: self.role(id),
+            release: place.release.clone(),
+            pid: running.map(|running| running.pid),
+            uptime: running.map(|running| clock::now().since(running.started)),
+            crashes,
+            last_lines,
+            memory: running.and(gauges.memory),
+            cpu_percent: running.and(gauges.cpu_percent),
+            in_flight: self.in_flight(id),
+            requests_per_second: gauges.requests_per_second,
+        }
+    }
+
+    fn role(&self, id: InstanceId) -> Option<String> {
+        let word = match id.tier {
+            Tier::Database if self.roster.primary == Some(id) => "primary",
+            Tier::Database => "replica",
+            _ => return None,
+        };
+        Some(word.to_owned())
+    }
+
+    fn state_of(
+        &self,
+        id: InstanceId,
+        place: &Assignment,
+        seen: Option<&InstanceObserved>,
+    ) -> (InstanceState, Option<String>) {
+        let Some(seen) = seen else { return (InstanceState::Planned, None) };
+        match &seen.process {
+            ProcessState::Unknown => (InstanceState::Unknown, None),
+            ProcessState::Absent => (InstanceState::Planned, None),
+            ProcessState::Exited(exited) => (InstanceState::Crashed, Some(exited.how.clone())),
+            ProcessState::Running(running) => {
+                if running.stopping || place.retiring.is_some() {
+                    return (InstanceState::Retiring, None);
+                }
+                match &running.health {
+                    Health::Unproven(why) => (InstanceState::Starting, why.clone()),
+                    Health::Failing { why, .. } => (InstanceState::Unhealthy, Some(why.clone())),
+                    Health::Healthy { .. } => self.serving(id, seen),
+                }
+            }
+        }
+    }
+
+    /// A healthy instance serves once everything that has to point at it does.
+    fn serving(&self, id: InstanceId, seen: &InstanceObserved) -> (InstanceState, Option<String>) {
+        match id.tier {
+            Tier::App | Tier::Web => match (self.routes.names(id), self.ejected(id)) {
+                (true, None) => (InstanceState::Serving, None),
+                (true, Some(why)) => (InstanceState::Unhealthy, Some(why)),
+                (false, _) => (InstanceState::Starting, Some("not routed to yet".to_owned())),
+            },
+            Tier::Database => self.database(id, seen),
+            Tier::Balancer | Tier::Cache => (InstanceState::Serving, None),
+        }
+    }
+
+    fn database(&self, id: InstanceId, seen: &InstanceObserved) -> (InstanceState, Option<String>) {
+        let Detail::Database { status, .. } = &seen.detail else { return (InstanceState::Starting, None) };
+        if self.roster.primary == Some(id) {
+            let replicas = self.roster.tier(Tier::Database).count() > 1;
+            return match (status.writable, status.semi_sync || !replicas) {
+                (false, _) => (InstanceState::Starting, Some("does not take writes yet".to_owned())),
+                (true, true) => (InstanceState::Serving, None),
+                (true, false) => (
+                    InstanceState::Serving,
+                    Some("no replica acknowledges: writes are on one server only".to_owned()),
+                ),
+            };
+        }
+        match &status.replication {
+            None => (InstanceState::Starting, Some("does not replicate yet".to_owned())),
+            Some(replication) if replication.receiving && replication.applying => {
+                let lag = replication.lag_seconds.filter(|lag| *lag > 0);
+                (InstanceState::Serving, lag.map(|lag| format!("{lag} s behind")))
+            }
+            Some(replication) => {
+                let why = replication.error.clone();
+                (
+                    InstanceState::Unhealthy,
+                    Some(why.unwrap_or_else(|| "replication is not connected".to_owned())),
+                )
+            }
+        }
+    }
+
+    fn reports(&self) -> impl Iterator<Item = &stoa_model::control::Report> {
+        self.hosts().flat_map(|host| host.instances.values()).filter_map(|seen| match &seen.detail {
+            Detail::Balancer { report, .. } => Some(report),
+            _ => None,
+        })
+    }
+
+    fn ejected(&self, id: InstanceId) -> Option<String> {
+        self.reports().find_map(|report| report.instances.get(&id)?.ejected.clone())
+    }
+
+    fn in_flight(&self, id: InstanceId) -> Option<u32> {
+        let held = self.reports().filter_map(|report| report.instances.get(&id)).map(|u| u.in_flight);
+        matches!(id.tier, Tier::App | Tier::Web).then(|| held.sum())
+    }
+
+    fn build(&self) -> BuildStatus {
+        let release = &self.intent.release;
+        let building = self.hosts().flat_map(|host| &host.busy);
+        if building.into_iter().any(|key| key.verb() == "build" && key.subject() == release.to_string()) {
+            return BuildStatus::Building;
+        }
+        match self.hosts().find_map(|host| host.releases.get(release)) {
+            None | Some(ReleaseState::Taken) => BuildStatus::Taken,
+            Some(ReleaseState::Built) => BuildStatus::Built,
+            Some(ReleaseState::Failed { why, last_lines }) => {
+                BuildStatus::Failed { why: why.clone(), last_lines: last_lines.clone() }
+            }
+        }
+    }
+
+    fn failures(&self) -> Vec<String> {
+        let all = self.hosts().flat_map(|host| &host.failures);
+        all.map(|(key, failure)| format!("{key}: {}", failure.error)).collect()
+    }
+}
+
+fn running_of(seen: &InstanceObserved) -> Option<&Running> {
+    match &seen.process {
+        ProcessState::Running(running) => Some(running),
+        _ => None,
+    }
+}

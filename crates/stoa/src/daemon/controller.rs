@@ -1,0 +1,133 @@
+//! The controller: decides for the site from what the store holds, and puts the plan there.
+//!
+//! It judges through `decide` alone and touches nothing: acting is the agents' part.
+
+use crate::store::{NewEntry, Store, StoreError};
+use std::sync::{Arc, Mutex, PoisonError};
+use stoa_decide::Input;
+use stoa_model::intent::Power;
+use stoa_model::journal::Kind;
+use stoa_model::{Intent, Paths, Plan, Routes};
+use stoa_tiers::host::clock;
+
+/// Decides for the site.
+pub(crate) struct Controller<S> {
+    store: Arc<S>,
+    paths: Paths,
+    /// The last thing that went wrong here, so that the journal says it once and not every cycle.
+    trouble: Mutex<String>,
+}
+
+/// How things stand after a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// Nothing to do and nothing to wait for.
+    Settled,
+    /// Something is being done or waited for.
+    UnderWay,
+    /// The site was asked to be off, and nothing of it runs any more.
+    Over,
+}
+
+impl<S: Store> Controller<S> {
+    /// A controller of the site in `store`.
+    pub(crate) fn new(store: Arc<S>, paths: Paths) -> Self {
+        Controller { store, paths, trouble: Mutex::new(String::new()) }
+    }
+
+    /// One decision, from everything the store holds now.
+    pub(crate) async fn decide(&self) -> Outlook {
+        match self.try_decide().await {
+            Ok(outlook) => outlook,
+            Err(error) => {
+                // The agents go on with the last plan; a full disk must not take the site down.
+                self.say_once(Kind::Failed, error.to_string()).await;
+                Outlook::UnderWay
+            }
+        }
+    }
+
+    async fn try_decide(&self) -> Result<Outlook, StoreError> {
+        let Some(intent) = self.store.intent().await? else { return Ok(Outlook::Settled) };
+        let (roster, routes) = self.store.decided().await?;
+        let observed = self.store.observed().await?;
+        let input = Input {
+            intent: &intent,
+            roster: &roster,
+            routes: &routes,
+            observed: &observed,
+            paths: &self.paths,
+            now: clock::now(),
+        };
+        let mut plan = stoa_decide::plan(&input);
+        if let Err(unsafe_entries) = stoa_decide::check(&input, &plan) {
+            let reasons: Vec<String> = unsafe_entries.iter().map(ToString::to_string).collect();
+            self.say_once(Kind::Refused, reasons.join("; ")).await;
+            plan = Plan { roster, routes: routes.clone(), steps: Vec::new(), waiting: plan.waiting };
+            self.store.put_plan(&intent, &plan).await?;
+            return Ok(Outlook::UnderWay);
+        }
+        self.store.put_plan(&intent, &plan).await?;
+        if plan.routes.generation != routes.generation {
+            self.store.append(&[routes_entry(&routes, &plan.routes)]).await?;
+        }
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(outlook(&intent, &plan))
+    }
+
+    async fn say_once(&self, kind: Kind, because: String) {
+        {
+            let mut last = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            if *last == because {
+                return;
+            }
+            last.clone_from(&because);
+        }
+        tracing::error!("{because}");
+        let text = match kind {
+            Kind::Refused => "a plan was refused as unsafe; nothing of it was done".to_owned(),
+            _ => "no decision could be kept; the site goes on as it stands".to_owned(),
+        };
+        let entry = NewEntry { kind, subject: "site".to_owned(), text, because };
+        if let Err(error) = self.store.append(&[entry]).await {
+            tracing::error!("the journal cannot be written: {error}");
+        }
+    }
+}
+
+fn outlook(intent: &Intent, plan: &Plan) -> Outlook {
+    match (intent.power, plan.settled()) {
+        (Power::Off, true) if plan.roster.instances.is_empty() => Outlook::Over,
+        (_, true) => Outlook::Settled,
+        _ => Outlook::UnderWay,
+    }
+}
+
+/// What changed, as the journal tells it.
+fn routes_entry(before: &Routes, after: &Routes) -> NewEntry {
+    let all = |routes: &Routes| routes.web.iter().chain(&routes.app).cloned().collect::<Vec<_>>();
+    let (old, new) = (all(before), all(after));
+    let known = |list: &[stoa_model::routes::Route], route: &stoa_model::routes::Route| {
+        list.iter().any(|other| other.instance == route.instance && other.started == route.started)
+    };
+    let added: Vec<_> = new.iter().filter(|route| !known(&old, route)).collect();
+    let removed: Vec<_> =
+        old.iter().filter(|route| !new.iter().any(|other| other.instance == route.instance)).collect();
+    let names = |list: &[&stoa_model::routes::Route]| {
+        list.iter().map(|route| route.instance.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let mut parts = Vec::new();
+    if !added.is_empty() {
+        parts.push(format!("{} added", names(&added)));
+    }
+    if !removed.is_empty() {
+        parts.push(format!("{} removed", names(&removed)));
+    }
+    let because: Vec<&str> = added.iter().map(|route| route.because.as_str()).collect();
+    NewEntry {
+        kind: Kind::Routes,
+        subject: format!("generation {}", after.generation),
+        text: if parts.is_empty() { "how they are served changed".to_owned() } else { parts.join("; ") },
+        because: because.join("; "),
+    }
+}

@@ -1,0 +1,235 @@
+//! What the operator may ask of a running daemon: up, scale, restart, down. Each changes the intent and
+//! wakes the cycle; none of them does anything to the site itself.
+
+use super::agent::Agent;
+use super::hands::Hands;
+use crate::api::types::{
+    Accepted, Environment, Problem, RestartRequest, ScaleRequest, UpAccepted, UpRequest,
+};
+use crate::store::{NewEntry, Store, StoreError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use stoa_decide::Input;
+use stoa_model::intent::Power;
+use stoa_model::journal::Kind;
+use stoa_model::{Intent, Paths, Plan, ReleaseId, Tier};
+use stoa_tiers::host::clock;
+use tokio::sync::{Mutex, Notify};
+
+/// The most instances of a tier.
+const INSTANCES_MAX: u16 = 100;
+
+/// What the operator may ask.
+pub(crate) struct Operator<S> {
+    paths: Paths,
+    store: Arc<S>,
+    hands: Arc<Hands>,
+    agent: Arc<Agent<S>>,
+    wake: Arc<Notify>,
+    /// One change of the intent at a time: taking a source can take minutes.
+    turn: Mutex<()>,
+}
+
+impl<S: Store> Operator<S> {
+    /// For the site in `store`.
+    pub(crate) fn new(
+        paths: Paths,
+        store: Arc<S>,
+        hands: Arc<Hands>,
+        agent: Arc<Agent<S>>,
+        wake: Arc<Notify>,
+    ) -> Self {
+        Operator { paths, store, hands, agent, wake, turn: Mutex::new(()) }
+    }
+
+    /// Takes the source as it is now and asks for the site as the file says.
+    pub(crate) async fn up(&self, request: UpRequest) -> Result<UpAccepted, Problem> {
+        let Ok(_turn) = self.turn.try_lock() else { return Err(busy()) };
+        let before = self.store.intent().await.map_err(kept_not)?;
+        if let Some(other) = before.as_ref().filter(|intent| intent.site.name != request.site.name) {
+            return Err(Problem {
+                what: format!(
+                    "{} holds the site {}, not {}",
+                    self.paths.root().display(),
+                    other.site.name,
+                    request.site.name
+                ),
+                why: "a state folder belongs to one site".to_owned(),
+                next: "give each site its own folder with --state DIR, or leave --state away".to_owned(),
+            });
+        }
+        self.hands.claim_faces(&request.site).await.map_err(|why| Problem {
+            what: format!("[balancer] listen = \"{}\" cannot be listened on", request.site.balancer.listen),
+            why,
+            next: "stop what holds it, or choose another address in [balancer] listen".to_owned(),
+        })?;
+        let taken = self.hands.take_source(&request.site).await.map_err(|problem| *problem)?;
+        let journal = self.store.last_entry().await.map_err(kept_not)?;
+        let intent = next_intent(before, request.site, taken.release.clone());
+        self.store.put_intent(&intent, Some(&request.text)).await.map_err(kept_not)?;
+        let text = format!("up with release {}", taken.release);
+        self.asked(text, format!("stoa up with {}", request.file.display())).await?;
+        Ok(UpAccepted { release: taken.release, warnings: taken.warnings, journal })
+    }
+
+    /// What `up` would do now; changes nothing.
+    pub(crate) async fn plan(&self, request: UpRequest) -> Result<Plan, Problem> {
+        let before = self.store.intent().await.map_err(kept_not)?;
+        let release = self.hands.would_take(&request.site).await.map_err(|problem| *problem)?;
+        let mut observed = self.store.observed().await.map_err(kept_not)?;
+        for host in observed.hosts.values_mut() {
+            host.releases.entry(release.clone()).or_insert(stoa_model::observed::ReleaseState::Taken);
+        }
+        let (roster, routes) = self.store.decided().await.map_err(kept_not)?;
+        let intent = next_intent(before, request.site, release);
+        let now = clock::now();
+        let input = Input {
+            intent: &intent,
+            roster: &roster,
+            routes: &routes,
+            observed: &observed,
+            paths: &self.paths,
+            now,
+        };
+        Ok(stoa_decide::plan(&input))
+    }
+
+    /// Another count of a tier, until the file's count changes.
+    pub(crate) async fn scale(&self, request: ScaleRequest) -> Result<Accepted, Problem> {
+        let ScaleRequest { tier, instances } = request;
+        let Ok(_turn) = self.turn.try_lock() else { return Err(busy()) };
+        let mut intent = self.intent().await?;
+        if !matches!(tier, Tier::App | Tier::Web | Tier::Balancer) {
+            return Err(Problem {
+                what: format!("{tier} cannot be scaled by count"),
+                why: "this version scales app, web and balancer".to_owned(),
+                next: if tier == Tier::Database {
+                    "set [database] replicas in stoa.toml and run: stoa up".to_owned()
+                } else {
+                    "type for example: stoa scale app=4".to_owned()
+                },
+            });
+        }
+        refuse_absent(&intent, tier)?;
+        if instances == 0 || instances > INSTANCES_MAX {
+            return Err(Problem {
+                what: format!("{tier}={instances} is not a count of instances"),
+                why: format!("a tier has 1 to {INSTANCES_MAX}"),
+                next: "to stop the whole site type: stoa down".to_owned(),
+            });
+        }
+        let journal = self.store.last_entry().await.map_err(kept_not)?;
+        intent.scale.insert(tier, instances);
+        self.store.put_intent(&intent, None).await.map_err(kept_not)?;
+        let text = format!("{tier} to {instances} instance{}", if instances == 1 { "" } else { "s" });
+        self.asked(text.clone(), format!("stoa scale {tier}={instances}")).await?;
+        Ok(Accepted { text, journal })
+    }
+
+    /// Every instance of a tier anew, without a request lost.
+    pub(crate) async fn restart(&self, request: RestartRequest) -> Result<Accepted, Problem> {
+        let tier = request.tier;
+        let Ok(_turn) = self.turn.try_lock() else { return Err(busy()) };
+        let mut intent = self.intent().await?;
+        refuse_absent(&intent, tier)?;
+        let journal = self.store.last_entry().await.map_err(kept_not)?;
+        *intent.restarts.entry(tier).or_default() += 1;
+        self.store.put_intent(&intent, None).await.map_err(kept_not)?;
+        let text = format!("every instance of {tier} is replaced");
+        self.asked(text.clone(), format!("stoa restart {tier}")).await?;
+        Ok(Accepted { text, journal })
+    }
+
+    /// Everything off, in order; data stays.
+    pub(crate) async fn down(&self) -> Result<Accepted, Problem> {
+        // Not `try_lock`: `down` in the middle of an `up` waits for the source to be taken, then undoes it.
+        let _turn = self.turn.lock().await;
+        let journal = self.store.last_entry().await.map_err(kept_not)?;
+        if let Some(mut intent) = self.store.intent().await.map_err(kept_not)? {
+            intent.power = Power::Off;
+            self.store.put_intent(&intent, None).await.map_err(kept_not)?;
+        }
+        let text = "every tier is stopped, from the visitor's side inwards".to_owned();
+        self.asked(text.clone(), "stoa down".to_owned()).await?;
+        Ok(Accepted { text, journal })
+    }
+
+    /// What `stoa run` runs with: the environment of the release that serves.
+    pub(crate) async fn environment(&self) -> Result<Environment, Problem> {
+        let intent = self.intent().await?;
+        let (roster, _) = self.store.decided().await.map_err(kept_not)?;
+        let running = roster.live.clone().unwrap_or_else(|| intent.release.clone());
+        self.hands.environment(&intent, &roster, &running, &self.paths).map_err(|why| Problem {
+            what: format!("release {running} cannot be run in"),
+            why,
+            next: "see that the site is up: stoa status".to_owned(),
+        })
+    }
+
+    async fn intent(&self) -> Result<Intent, Problem> {
+        let intent = self.store.intent().await.map_err(kept_not)?;
+        intent.filter(|intent| intent.power == Power::On).ok_or_else(|| Problem {
+            what: "this site is not up".to_owned(),
+            why: "nothing was brought up in this state folder, or it was taken down".to_owned(),
+            next: "bring it up first: stoa up".to_owned(),
+        })
+    }
+
+    async fn asked(&self, text: String, because: String) -> Result<(), Problem> {
+        self.agent.forgive();
+        let entry = NewEntry { kind: Kind::Asked, subject: "site".to_owned(), text, because };
+        let kept = self.store.append(&[entry]).await.map_err(kept_not);
+        self.wake.notify_one();
+        kept
+    }
+}
+
+/// The intent after `up`: counts that were typed stay until the file's count changes.
+fn next_intent(before: Option<Intent>, site: stoa_model::Site, release: ReleaseId) -> Intent {
+    let (mut scale, restarts) = match &before {
+        Some(before) => (before.scale.clone(), before.restarts.clone()),
+        None => (BTreeMap::new(), BTreeMap::new()),
+    };
+    if let Some(before) = &before {
+        scale.retain(|tier, _| before.site.instances(*tier) == site.instances(*tier));
+    }
+    Intent { site, release, scale, restarts, power: Power::On }
+}
+
+fn refuse_absent(intent: &Intent, tier: Tier) -> Result<(), Problem> {
+    if intent.site.instances(tier) > 0 {
+        return Ok(());
+    }
+    Err(Problem {
+        what: format!("the site {} has no {tier} tier", intent.site.name),
+        why: format!("its stoa.toml has no [{tier}] table"),
+        next: format!("add a [{tier}] table and run: stoa up"),
+    })
+}
+
+fn busy() -> Problem {
+    Problem {
+        what: "another command is changing this site".to_owned(),
+        why: "one change is taken at a time, and the other one is still taking the source".to_owned(),
+        next: "wait for it, or look: stoa status".to_owned(),
+    }
+}
+
+fn kept_not(error: StoreError) -> Problem {
+    Problem {
+        what: "the site's state cannot be kept".to_owned(),
+        why: error.to_string(),
+        next: "make room or mend the rights of the state folder; the site goes on as it stands".to_owned(),
+    }
+}
+
+impl Problem {
+    /// For callers that have one sentence only.
+    pub(crate) fn from_text(
+        what: impl Into<String>,
+        why: impl Into<String>,
+        next: impl Into<String>,
+    ) -> Self {
+        Problem { what: what.into(), why: why.into(), next: next.into() }
+    }
+}

@@ -1,0 +1,73 @@
+//! Starting a daemon in the background, and waiting until it answers.
+
+use miette::{IntoDiagnostic, WrapErr, miette};
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use stoa_model::Paths;
+
+/// A new daemon adopts what runs before it answers; that is a matter of milliseconds.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
+
+/// Starts the daemon of the site whose state lies at `paths` unless one runs, and waits until it answers.
+/// Several commands may do so at once: all but one daemon end again by themselves.
+pub(crate) fn ensure(paths: &Paths) -> miette::Result<()> {
+    if answers(&paths.api_socket()) {
+        return Ok(());
+    }
+    make_folders(paths).into_diagnostic().wrap_err_with(|| {
+        format!(
+            "the state folder {} cannot be made; give another one with --state DIR",
+            paths.root().display()
+        )
+    })?;
+    let log = paths.daemon_log();
+    let out = OpenOptions::new().create(true).append(true).open(&log).into_diagnostic()?;
+    let program = std::env::current_exe().into_diagnostic()?;
+    Command::new(program)
+        .arg("daemon")
+        .arg("--state")
+        .arg(paths.root())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(out.try_clone().into_diagnostic()?)
+        .stderr(out)
+        .spawn()
+        .into_diagnostic()
+        .wrap_err("the daemon cannot be started")?;
+    let deadline = Instant::now() + ANSWERS_WITHIN;
+    while Instant::now() < deadline {
+        if answers(&paths.api_socket()) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let last = last_line(&log);
+    Err(miette!(
+        help = format!("read {} for the whole story", log.display()),
+        "the daemon was started but did not answer within {} s; its last line: {last}",
+        ANSWERS_WITHIN.as_secs()
+    ))
+}
+
+/// The folders that must be there before a daemon can run. The root may be passed through by the tiers'
+/// users, not listed; what lies in it has rights of its own.
+fn make_folders(paths: &Paths) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o711).create(paths.root())?;
+    for folder in [paths.run(), paths.root().join("log")] {
+        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    }
+    Ok(())
+}
+
+fn answers(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
+}
+
+fn last_line(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    text.lines().last().unwrap_or("(it printed nothing)").to_owned()
+}

@@ -1,0 +1,9 @@
+//! End to end: real nginx, MariaDB, Redis, php-fpm and applications, real load, real kills.
+//!
+//! Every wait is on a condition with a deadline; every site is its own and leaves nothing running.
+
+mod faults;
+mod kills;
+mod load;
+mod site;
+mod stands;
