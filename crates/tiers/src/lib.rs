@@ -1,3 +1,5 @@
 //! Eyes and hands on the real software. Nothing in here decides anything.
 
 pub mod host;
+
+mod tool;
