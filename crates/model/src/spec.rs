@@ -162,6 +162,17 @@ impl Spec {
         }
     }
 
+    /// Where it listens; a balancer's is its control socket.
+    pub fn endpoint(&self) -> &Endpoint {
+        match self {
+            Spec::Balancer(balancer) => &balancer.control,
+            Spec::Web(web) => &web.endpoint,
+            Spec::App(app) => &app.endpoint,
+            Spec::Database(database) => &database.endpoint,
+            Spec::Cache(cache) => &cache.endpoint,
+        }
+    }
+
     /// Its fingerprint.
     pub fn digest(&self) -> Digest {
         // A spec is plain data: maps with text keys, so that it always has a JSON form. Were it ever
