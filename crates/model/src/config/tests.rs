@@ -92,6 +92,17 @@ fn other_kinds_have_other_defaults() {
 }
 
 #[test]
+fn the_sites_of_the_examples_are_good() {
+    for text in [
+        include_str!("../../../../examples/foobar/stoa.toml"),
+        include_str!("../../../../examples/plain-php/stoa.toml"),
+        include_str!("../../../../examples/static-site/stoa.toml"),
+    ] {
+        read(text).unwrap();
+    }
+}
+
+#[test]
 fn a_site_survives_the_store() {
     let site = read(EXAMPLE).unwrap();
     let stored = serde_json::to_string(&site).unwrap();
