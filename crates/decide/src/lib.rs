@@ -1,5 +1,25 @@
 //! The judgement of Stoa, pure: what should be done, and because of what.
+//!
+//! [`plan`] reads as the list of what is looked at, in order; [`check()`] refuses an unsafe plan, whatever
+//! made it, and shares no reasoning with the planner. Nothing here reads a clock, draws a random number
+//! or touches the world, and nothing is remembered between two calls: all memory is in [`Input`].
 
+mod backoff;
+mod bring_up;
+pub mod check;
+mod drain;
+mod health;
+mod planner;
+mod replace;
+mod routes;
+mod shutdown;
+mod sight;
+mod spec;
+
+pub use check::{Rule, Unsafe, check};
+
+use planner::Planner;
+use stoa_model::intent::Power;
 use stoa_model::{Intent, Observed, Paths, Plan, Roster, Routes, Time};
 
 /// Everything a plan is made from.
@@ -20,6 +40,32 @@ pub struct Input<'a> {
 }
 
 /// What should be done, and because of what.
-pub fn plan(_input: &Input<'_>) -> Plan {
-    todo!()
+pub fn plan(input: &Input<'_>) -> Plan {
+    let mut plan = Planner::new(input);
+    if plan.is_blind() {
+        // Unknown is not dead: what was decided stays as it is until somebody can see again.
+        return plan.finish();
+    }
+    health::remember_what_is_proven(&mut plan);
+    if input.intent.power == Power::Off {
+        shutdown::stop_from_the_visitors_side(&mut plan);
+        return plan.finish();
+    }
+
+    bring_up::release::build(&mut plan);
+    bring_up::balancer::keep(&mut plan);
+    bring_up::database::keep(&mut plan);
+    bring_up::cache::keep(&mut plan);
+    bring_up::app::keep(&mut plan);
+    bring_up::web::keep(&mut plan);
+    bring_up::release::go_live(&mut plan);
+
+    health::stop_the_hopeless(&mut plan);
+    drain::stop_the_retired(&mut plan);
+    drain::stop_strangers(&mut plan);
+    routes::follow_health(&mut plan);
+    plan.finish()
 }
+
+#[cfg(test)]
+mod tests;

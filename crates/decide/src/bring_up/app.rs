@@ -1,0 +1,33 @@
+//! Application instances: started once what they are told about answers, replaced side by side.
+
+use super::{cache, database, release, start};
+use crate::planner::Planner;
+use crate::replace;
+use stoa_model::observed::ProcessState;
+use stoa_model::plan::WaitKind;
+use stoa_model::{InstanceId, Tier};
+
+/// Keeps the wanted application instances running the wanted release.
+pub(crate) fn keep(plan: &mut Planner<'_>) {
+    let target = release::target(plan);
+    replace::resize(plan, Tier::App, target);
+    for id in plan.staying(Tier::App) {
+        let ready = ready(plan, id);
+        start::when_down(plan, id, ready);
+    }
+}
+
+fn ready(plan: &Planner<'_>, id: InstanceId) -> Result<(), (WaitKind, String)> {
+    let release = plan.roster.instances.get(&id).and_then(|place| place.release.clone());
+    match release {
+        Some(release) if release::is_built(plan, &release) => {}
+        Some(release) => return Err((WaitKind::Progress, format!("the release {release} is built"))),
+        None => return Err((WaitKind::Progress, "a release is built".to_owned())),
+    }
+    database::ready(plan).map_err(|until| (WaitKind::Progress, until))?;
+    // One that died has run without the cache or will say so itself; a site must not shrink for it.
+    if matches!(plan.sight().process(id), ProcessState::Exited(_)) {
+        return Ok(());
+    }
+    cache::ready(plan).map_err(|until| (WaitKind::Progress, until))
+}

@@ -1,0 +1,160 @@
+//! The end of an instance: out of the routes, acknowledged by every living balancer, nothing in flight,
+//! stopped, forgotten. Never stops what the routes in force name.
+
+use crate::planner::Planner;
+use stoa_model::observed::ProcessState;
+use stoa_model::plan::WaitKind;
+use stoa_model::{Action, InstanceId, Millis, Tier};
+
+/// How long SIGTERM may take for what no longer has a spec to say so.
+pub(crate) const GRACE: Millis = Millis::from_secs(30);
+
+/// Whether no living balancer sends anything new to `id`; else what is waited for.
+///
+/// A balancer whose report is missing or old may still send by any routes: unknown is not dead.
+pub(crate) fn acknowledged(plan: &Planner<'_>, id: InstanceId) -> Result<(), String> {
+    let routes = plan.input.routes;
+    if routes.names(id) {
+        return Err("the routes in force no longer name it".to_owned());
+    }
+    let sight = plan.sight();
+    for balancer in sight.known_of(Tier::Balancer) {
+        match (sight.process(balancer), sight.report(balancer)) {
+            (ProcessState::Absent | ProcessState::Exited(_), _) => {}
+            (_, Some(report)) if report.serving >= routes.generation => {}
+            (_, Some(report)) => {
+                let (has, should) = (report.serving, routes.generation);
+                return Err(format!("{balancer} serves by the routes {should} without it; it has {has}"));
+            }
+            (_, None) => return Err(format!("{balancer} says by which routes it serves")),
+        }
+    }
+    Ok(())
+}
+
+/// How many requests all balancers together still have at `id`.
+fn in_flight(plan: &Planner<'_>, id: InstanceId) -> u32 {
+    let sight = plan.sight();
+    let reports = sight.known_of(Tier::Balancer).into_iter().filter_map(|balancer| sight.report(balancer));
+    reports.filter_map(|report| report.instances.get(&id)).map(|upstream| upstream.in_flight).sum()
+}
+
+/// Takes every retiring instance a move further towards its end.
+pub(crate) fn stop_the_retired(plan: &mut Planner<'_>) {
+    let retiring: Vec<_> = plan
+        .roster
+        .instances
+        .iter()
+        .filter_map(|(id, place)| place.retiring.map(|since| (*id, since)))
+        .collect();
+    for (id, since) in retiring {
+        let grace = plan.spec(id).map_or(GRACE, |spec| spec.stop_timeout());
+        let overdue = plan.input.now.since(since) > grace;
+        if let Err(until) = may_end(plan, id, overdue) {
+            plan.wait(WaitKind::Progress, id, format!("{until}; then it ends"));
+            continue;
+        }
+        match plan.sight().process(id) {
+            ProcessState::Unknown => plan.wait(WaitKind::Progress, id, "it is known whether it runs"),
+            ProcessState::Absent | ProcessState::Exited(_) => forget(plan, id),
+            ProcessState::Running(_) => {
+                let because = match id.tier {
+                    Tier::App | Tier::Web if overdue => {
+                        format!("{id} retires; its {grace} to drain are over")
+                    }
+                    Tier::App | Tier::Web => {
+                        format!("{id} retires, is out of the routes and has nothing in flight")
+                    }
+                    _ => format!("{id} retires and is no longer needed"),
+                };
+                plan.step(Action::Stop { instance: id, grace }, because);
+                plan.wait(WaitKind::Progress, id, "it has stopped");
+            }
+        }
+    }
+}
+
+fn may_end(plan: &Planner<'_>, id: InstanceId, overdue: bool) -> Result<(), String> {
+    let sight = plan.sight();
+    match id.tier {
+        Tier::App | Tier::Web => {
+            if plan.input.routes.names(id) {
+                return Err("the routes in force no longer name it".to_owned());
+            }
+            if overdue {
+                return Ok(());
+            }
+            acknowledged(plan, id)?;
+            match in_flight(plan, id) {
+                _ if sight.is_down(id) => Ok(()),
+                0 => Ok(()),
+                1 => Err("its last request in flight is answered".to_owned()),
+                n => Err(format!("its {n} requests in flight are answered")),
+            }
+        }
+        Tier::Balancer => {
+            let other = plan.staying(Tier::Balancer).into_iter().any(|other| sight.serves(other));
+            if other || sight.is_down(id) || plan.wanted(Tier::Balancer) == 0 {
+                return Ok(());
+            }
+            Err("another balancer serves".to_owned())
+        }
+        Tier::Database | Tier::Cache => unused(plan, id),
+    }
+}
+
+/// Whether no application instance was told of `id`, and, for a database, no other server needs it.
+fn unused(plan: &Planner<'_>, id: InstanceId) -> Result<(), String> {
+    let sight = plan.sight();
+    for app in sight.known_of(Tier::App) {
+        let ends = plan.roster.instances.get(&app).is_none_or(|place| place.retiring.is_some());
+        if !sight.is_down(app) && (ends || plan.runs_outdated(app)) {
+            return Err(format!("{app}, which may use it, is replaced"));
+        }
+    }
+    if id.tier == Tier::Database && sight.running(id).is_some() {
+        if plan.roster.primary == Some(id) && plan.roster.tier(Tier::Database).count() > 1 {
+            return Err("its replicas have ended".to_owned());
+        }
+        for other in plan.staying(Tier::Database) {
+            if !crate::bring_up::database::is_well(plan, other) {
+                return Err(format!("{other} is well"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn forget(plan: &mut Planner<'_>, id: InstanceId) {
+    if let Some(key) = plan.sight().busy_with(id) {
+        // A start that is still under way may yet bring a process.
+        plan.wait(WaitKind::Progress, id, format!("the step {:?} under way comes to its end", key.verb()));
+        return;
+    }
+    plan.roster.instances.remove(&id);
+    if plan.roster.primary == Some(id) {
+        plan.roster.primary = None;
+    }
+}
+
+/// Stops processes that were started for a place that no longer exists.
+pub(crate) fn stop_strangers(plan: &mut Planner<'_>) {
+    for tier in Tier::ALL {
+        for id in plan.sight().known_of(tier) {
+            if plan.roster.instances.contains_key(&id) || plan.sight().running(id).is_none() {
+                continue;
+            }
+            let clear = match tier {
+                Tier::App | Tier::Web => acknowledged(plan, id),
+                _ => Ok(()),
+            };
+            match clear {
+                Err(until) => plan.wait(WaitKind::Progress, id, until),
+                Ok(()) => {
+                    let because = format!("{id} runs, but no instance of this name is wanted");
+                    plan.step(Action::Stop { instance: id, grace: GRACE }, because);
+                }
+            }
+        }
+    }
+}

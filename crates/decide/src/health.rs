@@ -1,0 +1,119 @@
+//! What checks say of running processes: what is proven is remembered, what is hopeless is stopped so
+//! that it is started anew. Never stops what still serves.
+
+use crate::drain;
+use crate::planner::Planner;
+use crate::sight::Standing;
+use stoa_model::observed::{Health, Running};
+use stoa_model::plan::WaitKind;
+use stoa_model::{Action, InstanceId, Millis, Tier};
+
+/// A proven process that answers no check for this long hangs ...
+const HUNG_FOR: Millis = Millis::from_secs(30);
+/// ... when it was asked at least this often.
+const HUNG_STREAK: u32 = 10;
+
+/// Writes down which processes have been healthy since they started: a restarted daemon's checks begin
+/// anew, but a process that served must not be taken for one that never did.
+pub(crate) fn remember_what_is_proven(plan: &mut Planner<'_>) {
+    let sight = plan.sight();
+    for (id, place) in &mut plan.roster.instances {
+        if let Some(running) = sight.running(*id)
+            && !matches!(running.health, Health::Unproven(_))
+        {
+            place.proven = Some(running.started);
+        }
+    }
+}
+
+/// Stops what has not become healthy in its time, what hangs, and what was never proven and runs as
+/// something that is no longer wanted. Says what is wrong with the others.
+pub(crate) fn stop_the_hopeless(plan: &mut Planner<'_>) {
+    for tier in Tier::ALL {
+        for id in plan.staying(tier) {
+            if let Some(running) = plan.sight().running(id) {
+                judge(plan, id, running);
+            }
+        }
+    }
+}
+
+fn judge(plan: &mut Planner<'_>, id: InstanceId, running: &Running) {
+    if running.stopping {
+        plan.wait(WaitKind::Progress, id, "it has stopped; then it is started again");
+        return;
+    }
+    match plan.sight().standing(id, running) {
+        Standing::Healthy => {}
+        Standing::Unchecked => plan.wait(WaitKind::Progress, id, "its first check passes again"),
+        Standing::Wavering(why) => {
+            plan.wait(WaitKind::Progress, id, format!("its check passes again: {why}"))
+        }
+        Standing::Failing(why) => failing(plan, id, running, why),
+        Standing::Unproven(why) => unproven(plan, id, running, why),
+    }
+}
+
+fn unproven(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: Option<&str>) {
+    let limit = plan.spec(id).map_or(Millis::from_secs(60), |spec| spec.start_timeout());
+    let why = why.unwrap_or("no check was answered yet");
+    if plan.runs_outdated(id) {
+        stop(
+            plan,
+            id,
+            format!("{id} was never healthy and runs as something that is no longer wanted: {why}"),
+        );
+    } else if plan.input.now.since(running.started) > limit {
+        stop(plan, id, format!("{id} did not become healthy within {limit} of its start: {why}"));
+        plan.wait(
+            WaitKind::Trouble,
+            id,
+            format!("it becomes healthy within {limit} of its next start: {why}"),
+        );
+    } else {
+        let again = running.crashes > 0;
+        let kind = if again { WaitKind::Trouble } else { WaitKind::Progress };
+        let before = if again {
+            format!(" (it ended {} before)", crate::planner::times(running.crashes))
+        } else {
+            String::new()
+        };
+        plan.wait(kind, id, format!("it is healthy, which may take {limit} from its start{before}: {why}"));
+    }
+}
+
+fn failing(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: &str) {
+    plan.wait(WaitKind::Trouble, id, format!("its check passes again; {}: {why}", checks_failed(running)));
+    let Health::Failing { since, streak, .. } = &running.health else { return };
+    if plan.input.now.since(*since) <= HUNG_FOR || *streak < HUNG_STREAK {
+        return;
+    }
+    let others =
+        plan.staying(id.tier).into_iter().filter(|other| *other != id && plan.sight().serves(*other));
+    // A hanging replica serves nobody, and what may be writable in it holds up its primary.
+    let replica = id.tier == Tier::Database && plan.roster.primary != Some(id);
+    if others.count() == 0 && !replica {
+        return;
+    }
+    stop(plan, id, format!("{id} answers no check since more than {HUNG_FOR}: {why}"));
+}
+
+fn checks_failed(running: &Running) -> String {
+    match &running.health {
+        Health::Failing { streak, .. } if *streak >= HUNG_STREAK => "it hangs".to_owned(),
+        Health::Failing { streak, .. } => format!("{streak} failed in a row"),
+        _ => "it failed".to_owned(),
+    }
+}
+
+/// Stops an instance in its place, once no balancer sends anything to it.
+pub(crate) fn stop(plan: &mut Planner<'_>, id: InstanceId, because: String) {
+    if matches!(id.tier, Tier::App | Tier::Web)
+        && let Err(until) = drain::acknowledged(plan, id)
+    {
+        plan.wait(WaitKind::Progress, id, until);
+        return;
+    }
+    let grace = plan.spec(id).map_or(drain::GRACE, |spec| spec.stop_timeout());
+    plan.step(Action::Stop { instance: id, grace }, because);
+}
