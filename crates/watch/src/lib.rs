@@ -1,1 +1,6 @@
-//! watch
+//! What a site tells of itself: its metrics as Prometheus reads them.
+//!
+//! It measures nothing and serves nothing: the daemon hands it what was observed and reported and gets
+//! a text back.
+
+pub mod metrics;

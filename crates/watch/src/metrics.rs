@@ -1,0 +1,10 @@
+//! Metrics in the text format of Prometheus. An [`Exposition`] is filled by its methods (`site`,
+//! `balancer`, `process`, `host`, or sample by sample) and finished to the text that `/metrics` answers.
+
+mod exposition;
+mod site;
+mod traffic;
+mod usage;
+
+pub use exposition::{CONTENT_TYPE, Exposition, Histogram, Labels, Value};
+pub use usage::{HostUse, ProcessUse};
