@@ -1,7 +1,7 @@
 //! What `decide` returns: routes, steps, waiting; every entry with its `because`.
 
 use crate::endpoint::Endpoint;
-use crate::ids::{HostId, InstanceId, ReleaseId, Term};
+use crate::ids::{HostId, InstanceId, ReleaseId, SiteName, Term};
 use crate::roster::Roster;
 use crate::routes::Routes;
 use crate::spec::Spec;
@@ -39,6 +39,8 @@ pub struct Step {
 pub enum Action {
     /// Unpack a release's source and run its build commands.
     Build {
+        /// Whose, for `STOA_SITE`.
+        site: SiteName,
         /// Which.
         release: ReleaseId,
         /// The commands; `None` means what its files suggest.

@@ -16,6 +16,7 @@ pub(crate) fn build(plan: &mut Planner<'_>) {
             Some(ReleaseState::Built) => {}
             Some(ReleaseState::Taken) => {
                 let action = Action::Build {
+                    site: plan.input.intent.site.name.clone(),
                     release: release.clone(),
                     commands: source.build.clone(),
                     persist: plan
