@@ -12,7 +12,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
@@ -23,7 +22,7 @@ const KEEP_MAX: u64 = 4 << 20;
 const LOG_MAX: u64 = 32 << 20;
 
 /// In the environment of a build command and so of all its children, however far they detach.
-const MARK: &str = "STOA_TOOL";
+const MARK: &str = "STOA_BUILD";
 
 /// Whose rights a helper program gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,11 +163,10 @@ impl Tool {
         }
     }
 
-    /// Runs it with both outputs going to `log` in their order, and leaves none of its children alive.
-    pub(crate) async fn run_into(mut self, log: &mut Log) -> Result<ExitStatus, ToolError> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let mark = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        self.environment.insert(MARK.into(), mark.clone().into());
+    /// Runs it with both outputs going to `log` in their order, and leaves none of its children alive:
+    /// they all carry `mark`.
+    pub(crate) async fn run_into(mut self, log: &mut Log, mark: &str) -> Result<ExitStatus, ToolError> {
+        self.environment.insert(MARK.into(), mark.into());
         let (reader, writer) = io::pipe().map_err(|error| self.io(error))?;
         let mut command = self.command();
         command.stdin(Stdio::null());
@@ -190,8 +188,7 @@ impl Tool {
             group.ended();
         }
         // What still runs would hold the pipe open, and write into a release that is being sealed.
-        let swept = tokio::task::spawn_blocking(move || sweep(&mark)).await;
-        swept.map_err(|error| self.io(error.into()))?;
+        sweep(mark).await;
         let (after, copied) = copy.await.map_err(|error| self.io(error.into()))?;
         *log = after;
         match status {
@@ -270,9 +267,8 @@ pub(crate) fn printable(line: &str) -> String {
 /// The first executable file called `program` in the folders of `path`; a name with `/` is taken from
 /// `directory`.
 pub(crate) fn look_up(program: &str, path: &OsStr, directory: &Path) -> Option<PathBuf> {
-    let executable = |file: &PathBuf| {
-        file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
-    };
+    let executable =
+        |file: &PathBuf| file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok();
     if program.contains('/') {
         return Some(directory.join(program)).filter(executable);
     }
@@ -310,9 +306,15 @@ impl Drop for Group {
     }
 }
 
-/// Kills every process that carries `mark`; again until none is left, because they may fork meanwhile.
-fn sweep(mark: &str) {
+/// Kills every process that carries `mark`.
+pub(crate) async fn sweep(mark: &str) {
     let needle = format!("{MARK}={mark}");
+    // Reading /proc waits for nobody, so that the task ends whatever happens to it.
+    let _ = tokio::task::spawn_blocking(move || kill_marked(&needle)).await;
+}
+
+/// Again until none is left, because they may fork meanwhile.
+fn kill_marked(needle: &str) {
     for _ in 0..50 {
         let mut found = false;
         let Ok(entries) = std::fs::read_dir("/proc") else { return };
@@ -361,8 +363,8 @@ impl Log {
 
     fn copy_bounded(&mut self, reader: &mut impl Read) -> io::Result<()> {
         let copied = io::copy(&mut reader.by_ref().take(self.left), &mut self.file)?;
-        let was = std::mem::replace(&mut self.left, self.left - copied);
-        if self.left == 0 && was > 0 {
+        self.left -= copied;
+        if self.left == 0 && copied > 0 {
             self.line("\n[the rest of the output is not kept: it is over 32 MB]")?;
         }
         Ok(())

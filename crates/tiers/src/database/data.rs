@@ -1,0 +1,124 @@
+//! Whose data a folder holds: never is a server started on data that it does not understand.
+
+use super::DatabaseError;
+use crate::host::files::write_atomic_owned;
+use crate::host::programs;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use stoa_model::InstanceId;
+use stoa_model::observed::DataState;
+use stoa_model::site::DatabaseEngine;
+
+/// In a data folder that was prepared to its end; names the last server that ran on it.
+const MARKER: &str = "stoa.json";
+
+/// The installed server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// Where it is.
+    pub program: PathBuf,
+    /// Its version.
+    pub version: Version,
+}
+
+/// The part of a version that decides whether data can be read: a server reads what an older one wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Version {
+    /// The first number.
+    pub major: u16,
+    /// The second number.
+    pub minor: u16,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker {
+    engine: DatabaseEngine,
+    version: Version,
+}
+
+/// The server that is installed for `engine`.
+pub async fn installed(instance: InstanceId, engine: DatabaseEngine) -> Result<Installed, DatabaseError> {
+    if engine != DatabaseEngine::Mariadb {
+        return Err(DatabaseError::Unsupported { instance });
+    }
+    let missing = || DatabaseError::Missing { program: "mariadbd" };
+    let program = programs::find("mariadbd").ok_or_else(missing)?;
+    let text = programs::version(&program).await.unwrap_or_default();
+    let version = Version::parse(&text).ok_or_else(|| DatabaseError::Failed {
+        instance,
+        verb: "read the version of mariadbd",
+        said: format!("it says {text:?}"),
+    })?;
+    Ok(Installed { program, version })
+}
+
+/// What lies in `folder`, and whether the installed server may be started on it.
+pub fn state(folder: &Path, installed: &Installed) -> DataState {
+    let names: Vec<_> = match fs::read_dir(folder) {
+        Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return DataState::Absent,
+        Err(_) => return DataState::Unknown,
+    };
+    if names.is_empty() {
+        return DataState::Absent;
+    }
+    let foreign =
+        |found: String| DataState::Foreign { found, installed: format!("MariaDB {}", installed.version) };
+    let has = |name: &str| names.iter().any(|found| found == name);
+    // The dictionary of MySQL 8 and later.
+    if has("mysql.ibd") {
+        return foreign("MySQL".to_owned());
+    }
+    let Some(marker) = read_marker(folder) else {
+        return foreign(match upgrade_info(folder) {
+            Some(version) => format!("MariaDB {version}, not made by Stoa"),
+            None => "something else".to_owned(),
+        });
+    };
+    let newest = upgrade_info(folder).map_or(marker.version, |version| version.max(marker.version));
+    match marker.engine {
+        DatabaseEngine::Mysql => foreign("MySQL".to_owned()),
+        DatabaseEngine::Mariadb if newest > installed.version => foreign(format!("MariaDB {newest}")),
+        DatabaseEngine::Mariadb => DataState::Ready,
+    }
+}
+
+/// Notes that a server of this version runs on the folder: an older one must not be, from now on.
+pub(super) fn mark(folder: &Path, version: Version) -> Result<(), DatabaseError> {
+    if read_marker(folder).is_some_and(|marker| marker.version == version) {
+        return Ok(());
+    }
+    let marker = Marker { engine: DatabaseEngine::Mariadb, version };
+    let text = serde_json::to_vec(&marker).unwrap_or_default();
+    Ok(write_atomic_owned(&folder.join(MARKER), &text, 0o644, None)?)
+}
+
+fn read_marker(folder: &Path) -> Option<Marker> {
+    serde_json::from_slice(&fs::read(folder.join(MARKER)).ok()?).ok()
+}
+
+/// What mariadb-install-db or mariadb-upgrade noted; the name of the file changed in MariaDB 11.
+fn upgrade_info(folder: &Path) -> Option<Version> {
+    let texts = ["mariadb_upgrade_info", "mysql_upgrade_info"].map(|name| fs::read(folder.join(name)).ok());
+    texts.into_iter().flatten().find_map(|text| Version::parse(&String::from_utf8_lossy(&text)))
+}
+
+impl Version {
+    /// The first two numbers of a text such as `10.11.14-MariaDB`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.trim().split(|c: char| !c.is_ascii_digit());
+        Some(Version { major: numbers.next()?.parse().ok()?, minor: numbers.next()?.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+#[cfg(test)]
+#[path = "data_tests.rs"]
+mod tests;

@@ -1,0 +1,133 @@
+//! my.cnf and how a server is started. Pure.
+
+use super::DatabaseError;
+use super::accounts::COLLATION;
+use crate::host::credentials::Credentials;
+use crate::host::launch::{Launch, Limits, RenderedFile, RunAs, StopSignal};
+use crate::host::programs::SERVER_PATH;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use stoa_model::site::DatabaseEngine;
+use stoa_model::spec::DatabaseSpec;
+use stoa_model::{Endpoint, InstanceId, Paths, Spec, Tier};
+
+/// How `instance` is started. Its data folder has been prepared.
+pub fn launch(
+    instance: InstanceId,
+    spec: &DatabaseSpec,
+    paths: &Paths,
+    _credentials: &Credentials,
+) -> Result<Launch, DatabaseError> {
+    let file = paths.instance(instance).join("my.cnf");
+    let text = render(instance, spec, paths)?;
+    let mut defaults = std::ffi::OsString::from("--defaults-file=");
+    defaults.push(&file);
+    Ok(Launch {
+        instance,
+        argv: vec!["mariadbd".into(), defaults],
+        environment: BTreeMap::from([
+            ("PATH".into(), SERVER_PATH.into()),
+            ("LC_ALL".into(), "C.UTF-8".into()),
+        ]),
+        directory: paths.data(instance),
+        user: RunAs::Tier(Tier::Database),
+        limits: Limits::default(),
+        stop_signal: StopSignal::Term,
+        spec: Spec::Database(spec.clone()),
+        release: None,
+        files: vec![RenderedFile { path: file, text, secret: false }],
+        folders: vec![paths.instance(instance).join("tmp")],
+    })
+}
+
+/// my.cnf.
+pub fn render(instance: InstanceId, spec: &DatabaseSpec, paths: &Paths) -> Result<String, DatabaseError> {
+    if spec.engine != DatabaseEngine::Mariadb {
+        return Err(DatabaseError::Unsupported { instance });
+    }
+    let quoted = |path: &Path| quoted(instance, path);
+    let (address, port) = match &spec.endpoint {
+        Endpoint::Tcp(address) => (address.ip(), address.port()),
+        Endpoint::Unix(_) => (IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+    };
+    let network = if port == 0 { "skip_networking = 1".to_owned() } else { format!("port = {port}") };
+    let run = paths.instance(instance);
+    let (data, tmp, pid) =
+        (quoted(&paths.data(instance))?, quoted(&run.join("tmp"))?, quoted(&run.join("mariadbd.pid"))?);
+    let socket = quoted(super::client::socket_path(instance, spec)?)?;
+    let (server_id, memory) = (spec.server_id, spec.memory.0);
+    Ok(format!(
+        "\
+# Made by Stoa for {instance}; a change here is lost at the next start.
+[mariadbd]
+bind_address = {address}
+{network}
+socket = {socket}
+pid_file = {pid}
+datadir = {data}
+tmpdir = {tmp}
+secure_file_priv = {tmp}
+
+# Nobody is primary by being started: promotion alone lifts this.
+read_only = 1
+skip_slave_start = 1
+
+# An acknowledged write survives a crash of the server and of the machine.
+innodb_flush_log_at_trx_commit = 1
+sync_binlog = 1
+log_bin = binlog
+log_bin_index = binlog.index
+binlog_format = ROW
+# A new replica starts from the first binlog.
+binlog_expire_logs_seconds = 0
+
+server_id = {server_id}
+gtid_domain_id = 0
+gtid_strict_mode = 1
+log_slave_updates = 1
+relay_log = relay
+relay_log_index = relay.index
+relay_log_recovery = 1
+slave_net_timeout = 10
+
+# Semi-synchronous: a commit waits until a replica has received it, before anybody can see it. Which side
+# of it a server takes is set when it is promoted or follows. With one replica it goes on without it
+# after this many milliseconds, and says so.
+rpl_semi_sync_master_enabled = 0
+rpl_semi_sync_slave_enabled = 0
+rpl_semi_sync_master_wait_point = AFTER_SYNC
+rpl_semi_sync_master_timeout = 1000
+
+character_set_server = utf8mb4
+collation_server = {COLLATION}
+default_storage_engine = InnoDB
+innodb_buffer_pool_size = {memory}
+# Only the server's own tables use these engines.
+key_buffer_size = 1M
+aria_pagecache_buffer_size = 16M
+max_allowed_packet = 64M
+max_connections = 500
+performance_schema = 0
+
+skip_name_resolve = 1
+local_infile = 0
+skip_symbolic_links = 1
+"
+    ))
+}
+
+fn quoted(instance: InstanceId, path: &Path) -> Result<String, DatabaseError> {
+    let text = path.to_string_lossy().into_owned();
+    if text
+        .chars()
+        .any(|c| c.is_control() || matches!(c, '"' | '\'' | '\\') || c == char::REPLACEMENT_CHARACTER)
+    {
+        return Err(DatabaseError::Unwritable { instance, value: text });
+    }
+    Ok(format!("\"{text}\""))
+}
+
+#[cfg(test)]
+#[path = "render_tests.rs"]
+mod tests;
