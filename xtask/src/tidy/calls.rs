@@ -64,6 +64,8 @@ const BANS: [Ban; 5] = [
             "crates/stoa/src/daemon/start.rs",
             "crates/stoa/src/daemon/keeper.rs",
             "crates/stoa/src/install/command.rs",
+            // The command that `stoa run` becomes is the operator's own.
+            "crates/stoa/src/cli/verbs/run.rs",
             "xtask/src/",
         ],
         tests_may: true,
@@ -79,7 +81,8 @@ const BANS: [Ban; 5] = [
     Ban {
         code: &["process::exit"],
         rooms: &[],
-        homes: &["crates/stoa/src/main.rs", "xtask/src/main.rs"],
+        // The reader of a pipe that was closed early (`stoa logs | head`).
+        homes: &["crates/stoa/src/main.rs", "crates/stoa/src/cli/screen.rs", "xtask/src/main.rs"],
         tests_may: true,
         reason: "leaving by the back door runs no guard; return an exit code from main",
     },
