@@ -1,5 +1,6 @@
 //! How a process is to be started: a plain value that the tiers render and tests compare.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -52,7 +53,8 @@ pub struct Limits {
 }
 
 /// The signal that asks a server to end cleanly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StopSignal {
     /// SIGTERM: most servers.
     Term,

@@ -1,3 +1,30 @@
 //! This host: processes, users, ports, cgroups, logs.
 
+mod adopt;
+mod cgroup;
+pub mod clock;
+pub mod credentials;
+pub mod error;
+pub mod files;
+mod follow;
 pub mod launch;
+pub mod listeners;
+pub mod log;
+mod pidfd;
+pub mod ports;
+pub mod proc;
+pub mod processes;
+pub mod programs;
+pub mod record;
+mod spawn;
+mod start;
+mod stop;
+mod table;
+pub mod usage;
+pub mod users;
+
+pub use credentials::Credentials;
+pub use error::{FileError, HostError};
+pub use launch::Launch;
+pub use processes::{Processes, Started, Subject};
+pub use users::Users;
