@@ -1,0 +1,147 @@
+//! Follows a request until it has come true, cannot, or ctrl-C: shows each tier on the way.
+
+use super::failure::{Failure, Outcome};
+use super::judge::{Judge, Reason, Verdict};
+use super::render::progress::{self, Clock};
+use super::screen::{Block, Screen};
+use super::session::Session;
+use super::style::harmless;
+use super::typed::Typed;
+use crate::api::types::{BuildStatus, Status};
+use crate::client::{Client, ClientError};
+use std::time::{Duration, Instant};
+use stoa_model::Millis;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(150);
+/// A daemon that gives no answer for this long while a request is followed is not waited for any longer:
+/// it may be started again meanwhile.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How many of the last lines a failure shows.
+const LINES: usize = 12;
+
+/// How following ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// As asked for, after this time.
+    Done(Box<Status>, Millis),
+    /// Not without the user.
+    Stuck(Box<Status>, Reason),
+    /// By ctrl-C.
+    Interrupted,
+}
+
+/// What following needs.
+#[derive(Debug)]
+pub(crate) struct Follow<'a> {
+    /// Where it is shown.
+    pub(crate) screen: Screen,
+    /// Whose.
+    pub(crate) client: &'a Client,
+    /// What to type next.
+    pub(crate) typed: &'a Typed,
+    /// When the command was typed.
+    pub(crate) began: Instant,
+}
+
+impl Follow<'_> {
+    /// Until `judge` says so.
+    pub(crate) fn until(&self, session: &mut Session, judge: &mut Judge) -> Outcome<End> {
+        let mut block = Block::new(self.screen);
+        let mut before: Option<Status> = None;
+        let mut building: Option<Instant> = None;
+        let mut heard = Instant::now();
+        let asked = Instant::now();
+        let end = loop {
+            let status = match session.wait(self.client.status()) {
+                Err(_) => break Ok(End::Interrupted),
+                Ok(Ok(status)) => status,
+                Ok(Err(error))
+                    if heard.elapsed() > PATIENCE || matches!(error, ClientError::Forbidden { .. }) =>
+                {
+                    break Err(self.lost(error));
+                }
+                Ok(Err(_)) => {
+                    if session.pause(LOOK).is_err() {
+                        break Ok(End::Interrupted);
+                    }
+                    continue;
+                }
+            };
+            heard = Instant::now();
+            building = match status.build {
+                BuildStatus::Building => building.or(Some(heard)),
+                _ => None,
+            };
+            let clock = Clock { since: span(self.began), building: building.map(span) };
+            self.show(&mut block, before.as_ref(), &status, clock);
+            match judge.look(&status, span(asked)) {
+                Verdict::Done => break Ok(End::Done(Box::new(status), span(self.began))),
+                Verdict::Stuck(reason) => break Ok(End::Stuck(Box::new(status), reason)),
+                Verdict::Going => before = Some(status),
+            }
+            if session.pause(LOOK).is_err() {
+                break Ok(End::Interrupted);
+            }
+        };
+        if self.screen.live && matches!(end, Ok(End::Done(..))) {
+            block.clear();
+        }
+        end
+    }
+
+    fn show(&self, block: &mut Block, before: Option<&Status>, now: &Status, clock: Clock) {
+        let style = self.screen.style;
+        if self.screen.live {
+            block.draw(&progress::block(now, clock, style, self.screen.width));
+        } else {
+            for line in progress::news(before, now, clock.since, style) {
+                self.screen.say(&line);
+            }
+        }
+    }
+
+    /// The failure that a stuck request is.
+    pub(crate) fn stuck(&self, reason: &Reason) -> Failure {
+        let typed = self.typed;
+        let next = match reason.log.as_str() {
+            "build" => format!(
+                "mend it, then: {}\nall that the build printed: {}",
+                typed.folder_line("up"),
+                typed.line("logs build")
+            ),
+            log => format!(
+                "see more: {}\nmend the cause, then: {}",
+                typed.line(&format!("logs {log}")),
+                typed.folder_line("up")
+            ),
+        };
+        let lines = reason.lines.iter().map(|line| harmless(line)).collect::<Vec<_>>();
+        let lines = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().to_vec();
+        let why = format!("{}\nThe rest of the site is left as it is.", harmless(&reason.why));
+        Failure::failed(harmless(&reason.what), why, next).with_lines(lines)
+    }
+
+    /// What ctrl-C leaves.
+    pub(crate) fn interrupted(&self) -> Failure {
+        Failure::failed(
+            "interrupted",
+            "only this command ended: the daemon goes on bringing the site to what was asked",
+            format!("look: {}\nor undo it: {}", self.typed.line("status"), self.typed.line("down")),
+        )
+    }
+
+    fn lost(&self, error: ClientError) -> Failure {
+        let failure = Failure::client(error, &self.typed.folder_line("up"));
+        Failure::failed(
+            "the daemon is gone",
+            failure.problem.what,
+            format!("see why: {}", self.typed.line("logs daemon")),
+        )
+    }
+}
+
+/// How long `since` is ago.
+pub(crate) fn span(since: Instant) -> Millis {
+    Millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,144 @@
+//! What is shown while something comes true: a block that is redrawn, or lines as things happen.
+
+use super::status::{standing, tier_mood};
+use super::units;
+use crate::api::types::{BuildStatus, Status, TierStatus};
+use crate::cli::style::{Mood, Style, harmless, pad};
+use stoa_model::Millis;
+use stoa_model::plan::WaitKind;
+
+/// The longest name of a software that has a column of its own.
+const SOFTWARE: usize = 10;
+
+/// How long things have taken so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Clock {
+    /// The whole command.
+    pub(crate) since: Millis,
+    /// The build, where it runs.
+    pub(crate) building: Option<Millis>,
+}
+
+/// The block: the site, its build, a line per tier. Every line fits `width`.
+pub(crate) fn block(status: &Status, clock: Clock, style: Style, width: usize) -> Vec<String> {
+    let (mood, words) = standing(status);
+    let name = status.site.to_string();
+    let mut lines = vec![format!(
+        "{} {}  {}  {}",
+        style.sign(mood),
+        style.bold(&name),
+        style.mood(mood, words),
+        style.dim(&units::seconds(clock.since))
+    )];
+    let (mood, mut words) = build(status);
+    if let (BuildStatus::Building, Some(time)) = (&status.build, clock.building) {
+        words = format!("{words}, {}", units::seconds(time));
+    }
+    let left = width.saturating_sub(32);
+    lines.push(line(style, mood, "build", &status.release.to_string(), "", &style.fit(&words, left)));
+    for tier in &status.tiers {
+        let count = format!("{}/{}", tier.ready, tier.wanted);
+        let words = style.fit(&tier_words(status, tier), left);
+        lines.push(line(style, tier_mood(tier), tier.tier.word(), &tier.software, &count, &words));
+    }
+    lines.extend(troubles(status).into_iter().map(|trouble| {
+        format!("  {} {}", style.sign(Mood::Bad), style.fit(&trouble, width.saturating_sub(4)))
+    }));
+    lines
+}
+
+/// What happened between two looks, a line each, for where nothing can be redrawn.
+pub(crate) fn news(before: Option<&Status>, now: &Status, since: Millis, style: Style) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut say = |mood, text: String| {
+        lines.push(format!("{} {} {text}", pad(&units::seconds(since), 7), style.sign(mood)));
+    };
+    let (mood, words) = build(now);
+    if before.is_none_or(|before| build(before).1 != words || before.release != now.release) {
+        say(mood, format!("release {}: {words}", now.release));
+    }
+    for tier in &now.tiers {
+        let was = before.and_then(|before| before.tiers.iter().find(|one| one.tier == tier.tier));
+        let count = |tier: &TierStatus| (tier.ready, tier.wanted);
+        let full = tier.ready >= tier.wanted;
+        if full && tier.wanted > 0 && was.is_none_or(|was| count(was) != count(tier)) {
+            say(
+                Mood::Good,
+                format!("{}: {} of {} serving ({})", tier.tier, tier.ready, tier.wanted, tier.software),
+            );
+        } else if let Some(was) = was.filter(|was| was.ready > tier.ready) {
+            let text =
+                format!("{}: {} of {} serving, {} before", tier.tier, tier.ready, tier.wanted, was.ready);
+            say(Mood::Moving, text);
+        }
+    }
+    let known = before.map(troubles).unwrap_or_default();
+    for trouble in troubles(now) {
+        if !known.contains(&trouble) {
+            say(Mood::Bad, trouble);
+        }
+    }
+    lines
+}
+
+/// What is wrong, a sentence each.
+pub(crate) fn troubles(status: &Status) -> Vec<String> {
+    let waiting = status.waiting.iter().filter(|waiting| waiting.kind != WaitKind::Progress);
+    let mut troubles: Vec<String> = waiting
+        .map(|waiting| harmless(&format!("{} waits until {}", waiting.subject, waiting.until)))
+        .collect();
+    for failure in &status.failures {
+        let failure = harmless(failure);
+        if !troubles.iter().any(|trouble| trouble.contains(&failure)) {
+            troubles.push(failure);
+        }
+    }
+    troubles
+}
+
+/// The last picture: where to find the site and what to type next.
+pub(crate) fn arrival(status: &Status, since: Millis, style: Style, next: &[(String, &str)]) -> String {
+    let mut lines = vec![format!(
+        "{} {} is serving{}release {}{}{}",
+        style.sign(Mood::Good),
+        style.bold(&status.site.to_string()),
+        style.dot(),
+        status.release,
+        style.dot(),
+        units::seconds(since)
+    )];
+    lines.push(String::new());
+    lines.extend(status.urls.iter().map(|url| format!("  {}", style.link(url))));
+    lines.push(String::new());
+    let column = next.iter().map(|(typed, _)| typed.len()).max().unwrap_or(0);
+    lines.extend(next.iter().map(|(typed, what)| format!("  {}   {}", pad(typed, column), style.dim(what))));
+    lines.join("\n") + "\n"
+}
+
+fn line(style: Style, mood: Mood, what: &str, who: &str, count: &str, words: &str) -> String {
+    let who = pad(&style.fit(who, SOFTWARE), SOFTWARE);
+    format!("  {} {} {} {} {}", style.sign(mood), pad(what, 9), who, pad(count, 5), style.mood(mood, words))
+}
+
+fn build(status: &Status) -> (Mood, String) {
+    match &status.build {
+        BuildStatus::Taken => (Mood::Quiet, "source taken".to_owned()),
+        BuildStatus::Building => (Mood::Moving, "building".to_owned()),
+        BuildStatus::Built => (Mood::Good, "built".to_owned()),
+        BuildStatus::Failed { why, .. } => (Mood::Bad, format!("failed: {}", harmless(why))),
+    }
+}
+
+/// What a tier does, or waits for.
+fn tier_words(status: &Status, tier: &TierStatus) -> String {
+    let own = |subject: &str| {
+        subject == tier.tier.word() || tier.instances.iter().any(|one| one.id.to_string() == subject)
+    };
+    let waiting = status.waiting.iter().find(|waiting| own(&waiting.subject));
+    match waiting {
+        Some(waiting) => format!("waits until {}", harmless(&waiting.until)),
+        None if tier.wanted == 0 => "off".to_owned(),
+        None if tier.ready >= tier.wanted => "serving".to_owned(),
+        None => "starting".to_owned(),
+    }
+}

@@ -1,0 +1,228 @@
+//! `stoa down`: everything off, in order; with `--destroy` its data too.
+
+use super::destroy;
+use crate::api::types::Status;
+use crate::cli::Context;
+use crate::cli::args::Down;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::follow::span;
+use crate::cli::locate::Located;
+use crate::cli::render::progress::{Clock, block};
+use crate::cli::render::units;
+use crate::cli::screen::Block;
+use crate::cli::session::Session;
+use crate::cli::style::Mood;
+use crate::cli::typed::Typed;
+use crate::client::{Client, ClientError};
+use crate::daemon;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use stoa_model::{InstanceId, Paths, SiteName};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(150);
+/// A daemon that listens and gives no answer for this long is not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Does it.
+pub(crate) fn run(context: &Context, arguments: &Down) -> Outcome<ExitCode> {
+    let began = Instant::now();
+    let located = context.place.locate(&context.global, arguments.folder.folder.as_deref())?;
+    let typed = Typed::new(&context.place, &context.global, &located.paths, located.file.as_deref());
+    let mut session = Session::catching()?;
+    let client = Client::new(&located.paths);
+    let name = name(&located, &mut session, &client)?;
+    if arguments.destroy {
+        if located.guessed {
+            return Err(Failure::usage(
+                format!("which site's data is to be removed? {name} is only a guess"),
+                "no stoa.toml is here or above, and none was named",
+                format!("name it: --state {}", located.paths.root().display()),
+            ));
+        }
+        destroy::check(&located.paths, &name, located.file.as_deref())?;
+    }
+    if !confirmed(context, arguments, &located.paths, &name)? {
+        context.screen.say("Nothing was changed.");
+        return Ok(ExitCode::from(1));
+    }
+    let stopped = stop(context, &located.paths, &mut session, &client, &typed)?;
+    if arguments.destroy {
+        destroy::destroy(&located.paths)?;
+    }
+    tell(context, arguments, &located.paths, &name, &stopped, began, &typed);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The site's name; asked of the daemon where only `--state` was given.
+fn name(located: &Located, session: &mut Session, client: &Client) -> Outcome<SiteName> {
+    if let Some(name) = &located.name {
+        return Ok(name.clone());
+    }
+    if let Ok(Ok(status)) = session.wait(client.status()) {
+        return Ok(status.site);
+    }
+    let folder = located.paths.root().file_name().and_then(|name| name.to_str());
+    folder.and_then(|name| name.parse().ok()).ok_or_else(|| {
+        Failure::usage(
+            format!("the name of the site in {} cannot be told", located.paths.root().display()),
+            "its daemon does not run, and the folder is not named after a site",
+            "name the site's file too: --config DIR",
+        )
+    })
+}
+
+fn confirmed(context: &Context, arguments: &Down, paths: &Paths, name: &SiteName) -> Outcome<bool> {
+    let screen = context.screen;
+    if arguments.yes {
+        return Ok(true);
+    }
+    if !screen.asks {
+        let why = "nobody can be asked here, and the command stops a website";
+        return Err(Failure::usage("`stoa down` was not confirmed", why, "add --yes"));
+    }
+    if !arguments.destroy {
+        let question = format!("Stop {name}? Visitors will find nothing; its data stays. [y/N] ");
+        return Ok(matches!(screen.ask(&question).to_lowercase().as_str(), "y" | "yes"));
+    }
+    screen.say(&format!(
+        "{} stops {name} and removes {}:\n  databases, uploads, releases and logs, for good.",
+        screen.style.red("This"),
+        paths.root().display()
+    ));
+    Ok(screen.ask("Type the site's name to go on: ") == name.to_string())
+}
+
+/// Stops what runs. Returns which instances did.
+fn stop(
+    context: &Context,
+    paths: &Paths,
+    session: &mut Session,
+    client: &Client,
+    typed: &Typed,
+) -> Outcome<BTreeSet<InstanceId>> {
+    let failed = |error| Failure::client(error, &typed.folder_line("up"));
+    let left = || {
+        Failure::failed(
+            "interrupted",
+            "only this command ended: the site goes on stopping",
+            typed.line("status"),
+        )
+    };
+    match session.wait(client.status()).map_err(|_| left())? {
+        Err(ClientError::NotRunning { .. }) if !leftovers(paths) => return Ok(BTreeSet::new()),
+        Err(ClientError::NotRunning { .. }) => {
+            // Processes without a daemon: a new one adopts them, and stops them in order.
+            daemon::ensure(paths).map_err(|report| Failure::report(&report, typed.line("logs daemon")))?;
+        }
+        Err(error) if matches!(error, ClientError::Forbidden { .. }) => return Err(failed(error)),
+        Ok(_) | Err(_) => {}
+    }
+    session.wait(client.down()).map_err(|_| left())?.map_err(failed)?;
+    watch(context, session, client, typed)
+}
+
+/// Follows until the daemon has ended.
+fn watch(
+    context: &Context,
+    session: &mut Session,
+    client: &Client,
+    typed: &Typed,
+) -> Outcome<BTreeSet<InstanceId>> {
+    let screen = context.screen;
+    let began = Instant::now();
+    let mut heard = began;
+    let mut block_lines = Block::new(screen);
+    let mut seen: BTreeSet<InstanceId> = BTreeSet::new();
+    let mut before: BTreeSet<InstanceId> = BTreeSet::new();
+    loop {
+        match session.wait(client.status()) {
+            Err(_) => {
+                return Err(Failure::failed(
+                    "interrupted",
+                    "only this command ended: the daemon goes on stopping the site",
+                    format!("look: {}", typed.line("status")),
+                ));
+            }
+            Ok(Ok(status)) => {
+                heard = Instant::now();
+                let now = running(&status);
+                if screen.live {
+                    let clock = Clock { since: span(began), building: None };
+                    block_lines.draw(&block(&status, clock, screen.style, screen.width));
+                } else {
+                    for gone in before.difference(&now) {
+                        screen.say(&format!("{gone} stopped"));
+                    }
+                }
+                seen.extend(&now);
+                before = now;
+            }
+            Ok(Err(ClientError::NotRunning { .. })) => break,
+            // Its last answer may be cut off by its end.
+            Ok(Err(error)) if heard.elapsed() > PATIENCE => {
+                return Err(Failure::client(error, &typed.folder_line("up")));
+            }
+            Ok(Err(_)) => {}
+        }
+        if session.pause(LOOK).is_err() {
+            continue;
+        }
+    }
+    if screen.live {
+        block_lines.clear();
+    } else {
+        for gone in &before {
+            screen.say(&format!("{gone} stopped"));
+        }
+    }
+    Ok(seen)
+}
+
+fn running(status: &Status) -> BTreeSet<InstanceId> {
+    let instances = status.tiers.iter().flat_map(|tier| &tier.instances);
+    instances.filter(|one| one.pid.is_some()).map(|one| one.id).collect()
+}
+
+/// Whether there are records of processes that a daemon started.
+fn leftovers(paths: &Paths) -> bool {
+    let folder = paths.run().join("pid");
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+fn tell(
+    context: &Context,
+    arguments: &Down,
+    paths: &Paths,
+    name: &SiteName,
+    stopped: &BTreeSet<InstanceId>,
+    began: Instant,
+    typed: &Typed,
+) {
+    let screen = context.screen;
+    let all: Vec<String> = stopped.iter().map(ToString::to_string).collect();
+    screen.answer(&json!({
+        "stopped": all, "state": paths.root(), "destroyed": arguments.destroy,
+        "seconds": span(began).0 as f64 / 1000.0,
+    }));
+    let sign = screen.style.sign(Mood::Good);
+    let name = screen.style.bold(&name.to_string());
+    if all.is_empty() {
+        screen.say(&format!("{sign} {name} was not running"));
+    } else {
+        screen.say(&format!(
+            "{sign} {name} is down after {}: {} stopped",
+            units::seconds(span(began)),
+            all.join(", ")
+        ));
+    }
+    let root = paths.root().display();
+    if arguments.destroy {
+        screen.say(&format!("  {root} was removed"));
+    } else if paths.database().exists() {
+        screen.say(&format!("  its data stays in {root}"));
+        screen.say(&format!("  bring it back: {}", typed.folder_line("up")));
+    }
+}

@@ -1,0 +1,43 @@
+//! `stoa run -- CMD`: becomes the command, in the release's folder, with the app's environment and rights.
+
+use crate::cli::Context;
+use crate::cli::args::Run;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::provide::interrupted;
+use crate::cli::session::Session;
+use crate::cli::typed::Typed;
+use crate::client::Client;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+/// What of the caller's environment a command at the terminal needs.
+const TERMINAL: [&str; 4] = ["TERM", "COLORTERM", "COLUMNS", "LINES"];
+
+/// Does it; returns only where it could not.
+pub(crate) fn run(context: &Context, arguments: &Run) -> Outcome<ExitCode> {
+    let located = context.place.locate(&context.global, None)?;
+    let typed = Typed::new(&context.place, &context.global, &located.paths, located.file.as_deref());
+    let asked = Session::new()?.wait(Client::new(&located.paths).environment()).map_err(|_| interrupted())?;
+    let environment = asked.map_err(|error| Failure::client(error, &typed.folder_line("up")))?;
+    let Some((program, rest)) = arguments.command.split_first() else {
+        return Err(Failure::usage("no command was given", "there is nothing to run", "stoa run -- CMD"));
+    };
+    let mut command = Command::new(program);
+    command.args(rest).env_clear().current_dir(&environment.directory);
+    for name in TERMINAL {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.envs(&environment.variables);
+    if let Some((uid, gid)) = environment.user {
+        command.uid(uid).gid(gid);
+    }
+    let error = command.exec();
+    let path = environment.variables.get("PATH").cloned().unwrap_or_default();
+    Err(Failure::failed(
+        format!("{} cannot be run in {}", program.display(), environment.directory.display()),
+        error.to_string(),
+        format!("give a program of the release or of its PATH: {path}"),
+    ))
+}
