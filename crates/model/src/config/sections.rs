@@ -28,20 +28,21 @@ enum Kind {
 /// What an application is told about besides its own variables.
 struct Given {
     database: bool,
-    cache: bool,
+    cache: Option<CacheEngine>,
 }
 
 /// The whole file; `None` where something without a default is missing or refused.
 pub(super) fn site(reader: &mut Reader<'_>, folder: &Path) -> Option<Site> {
-    let given = Given { database: reader.has("database"), cache: reader.has("cache") };
+    let (has_database, has_cache) = (reader.has("database"), reader.has("cache"));
     let identity = identity(&mut reader.section("site"));
     let balancer = balancer(&mut reader.section("balancer"));
+    let cache = cache(&mut reader.section("cache"), has_cache);
+    let given = Given { database: has_database, cache: cache.as_ref().map(|cache| cache.engine) };
     let written = reader.has("app");
     let (kind, app, source) = app(&mut reader.section("app"), written, &given, folder);
     let web = web(&mut reader.section("web"), kind);
     let name = identity.as_ref().map(|(name, _)| name);
-    let database = database(&mut reader.section("database"), given.database, name);
-    let cache = cache(&mut reader.section("cache"), given.cache);
+    let database = database(&mut reader.section("database"), has_database, name);
     let (name, domains) = identity?;
     Some(Site { name, domains, balancer, web, app, source, database, cache })
 }
@@ -212,8 +213,8 @@ fn check_run(
     let strange = run.into_iter().flat_map(CommandLine::variables).find(|name| !known.contains(name));
     if let Some(name) = strange {
         let near = known.iter().find(|known| strsim::damerau_levenshtein(known, name) <= 2);
-        let fix = match (Given::table_that_sets(name), near) {
-            (Some(table), _) => format!("add the table [{table}], or write {name} below [app.env]"),
+        let fix = match (given.line_that_sets(name), near) {
+            (Some(line), _) => format!("write {line}, or {name} = \"…\" below [app.env]"),
             (None, Some(near)) => format!("did you mean ${near}?"),
             (None, None) => format!("write {name} = \"…\" below [app.env]"),
         };
@@ -223,16 +224,24 @@ fn check_run(
 
 impl Given {
     fn variables(&self) -> impl Iterator<Item = &'static str> {
-        let database = ["DATABASE_URL", "DATABASE_REPLICA_URL"];
-        let cache = ["CACHE_URL", "REDIS_URL", "MEMCACHED_URL"];
-        database.into_iter().filter(|_| self.database).chain(cache.into_iter().filter(|_| self.cache))
+        let database: &[&str] = if self.database { &["DATABASE_URL", "DATABASE_REPLICA_URL"] } else { &[] };
+        let cache: &[&str] = match self.cache {
+            Some(CacheEngine::Redis) => &["CACHE_URL", "REDIS_URL"],
+            Some(CacheEngine::Memcached) => &["CACHE_URL", "MEMCACHED_URL"],
+            None => &[],
+        };
+        database.iter().chain(cache).copied()
     }
 
-    /// The table that would set the variable `name`.
-    fn table_that_sets(name: &str) -> Option<&'static str> {
-        let everything = Given { database: true, cache: true };
-        let known = everything.variables().any(|known| known == name);
-        known.then(|| if name.starts_with("DATABASE") { "database" } else { "cache" })
+    /// What would have to be written for the variable `name` to be set.
+    fn line_that_sets(&self, name: &str) -> Option<&'static str> {
+        match (name, self.cache) {
+            ("DATABASE_URL" | "DATABASE_REPLICA_URL", _) => Some("the table [database]"),
+            ("CACHE_URL" | "REDIS_URL", None) => Some("the table [cache]"),
+            ("REDIS_URL", _) => Some("engine = \"redis\" below [cache]"),
+            ("MEMCACHED_URL", _) => Some("[cache] and below it engine = \"memcached\""),
+            _ => None,
+        }
     }
 }
 

@@ -59,6 +59,7 @@ mistakes! {
     app_build_text: in_table("app", "run = \"a\"\nbuild = \"make\"");
     app_variables: in_table("app", "run = \"gunicorn --bind $HOST:$PROT\"");
     app_variables_of_a_table: in_table("app", "run = \"a $DATABASE_URL\"");
+    app_variables_of_another_engine: in_table("app", "run = \"a $MEMCACHED_URL $REDIS_URL\"\n[cache]");
     app_variables_of_nobody: in_table("app", "run = \"a $SECRET_TOKEN\"");
     app_env: in_table("app", "run = \"a\"\nenv = { PORT = \"80\", STOA_SITE = \"x\", \"A B\" = \"c\", WORKERS = 4, OK = \"$x\" }");
     app_persist: in_table("app", "run = \"a\"\npersist = [\"uploads\", \"uploads/big\", \".\", \"../x\"]");
