@@ -1,6 +1,7 @@
 //! The end of an instance: out of the routes, acknowledged by every living balancer, nothing in flight,
 //! stopped, forgotten. Never stops what the routes in force name.
 
+use crate::bring_up::database;
 use crate::planner::Planner;
 use stoa_model::observed::ProcessState;
 use stoa_model::plan::WaitKind;
@@ -117,7 +118,7 @@ fn unused(plan: &Planner<'_>, id: InstanceId) -> Result<(), String> {
             return Err("its replicas have ended".to_owned());
         }
         for other in plan.staying(Tier::Database) {
-            if !crate::bring_up::database::is_well(plan, other) {
+            if plan.acts_on(other) || !database::is_well(plan, other) {
                 return Err(format!("{other} is well"));
             }
         }

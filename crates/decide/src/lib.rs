@@ -20,7 +20,7 @@ pub use check::{Rule, Unsafe, check};
 
 use planner::Planner;
 use stoa_model::intent::Power;
-use stoa_model::{Intent, Observed, Paths, Plan, Roster, Routes, Time};
+use stoa_model::{Intent, Observed, Paths, Plan, Roster, Routes, Spec, Tier, Time};
 
 /// Everything a plan is made from.
 #[derive(Debug, Clone)]
@@ -65,6 +65,15 @@ pub fn plan(input: &Input<'_>) -> Plan {
     drain::stop_strangers(&mut plan);
     routes::follow_health(&mut plan);
     plan.finish()
+}
+
+/// What an instance of the application runs as, for a command that is to run beside it: one of the live
+/// release where there is one.
+pub fn app_spec(input: &Input<'_>) -> Option<Spec> {
+    let staying = || input.roster.tier(Tier::App).filter(|(_, place)| place.retiring.is_none());
+    let live = staying().find(|(_, place)| place.release == input.roster.live);
+    let (id, _) = live.or_else(|| staying().next())?;
+    spec::of(input, input.roster, id)
 }
 
 #[cfg(test)]

@@ -140,6 +140,11 @@ impl<'a> Planner<'a> {
         true
     }
 
+    /// Whether this plan has a step on an instance already.
+    pub(crate) fn acts_on(&self, id: InstanceId) -> bool {
+        self.steps.iter().any(|step| step.action.instance() == Some(id))
+    }
+
     /// Says what is waited for.
     pub(crate) fn wait(&mut self, kind: WaitKind, subject: impl ToString, until: impl Into<String>) {
         let waiting = Waiting { subject: subject.to_string(), until: until.into(), kind };

@@ -1,0 +1,247 @@
+//! What goes wrong, and what the operator does meanwhile.
+
+use crate::world::{World, release};
+use stoa_model::intent::Power;
+use stoa_model::observed::ReleaseState;
+use stoa_model::site::Bytes;
+use stoa_model::{InstanceId, Tier, Time};
+
+const FAULTS: &[fn(&mut World)] = &[
+    kill,
+    kill,
+    kill,
+    hang,
+    bad_start,
+    silence,
+    silence,
+    freeze,
+    failing_steps,
+    kill_the_daemon,
+    kill_the_daemon,
+    power_loss,
+    squat,
+    break_replication,
+    meddle,
+    lose_static_root,
+    deploy,
+    deploy,
+    bad_deploy,
+    scale,
+    scale,
+    restart,
+    restart,
+    configure,
+    configure,
+    power,
+];
+
+/// Something goes wrong, or is asked for.
+pub(crate) fn strike(world: &mut World) {
+    if let Some(fault) = world.rng.pick(FAULTS) {
+        fault(world);
+    }
+}
+
+/// Nothing goes wrong any more and what is asked for can be had.
+pub(crate) fn end(world: &mut World) {
+    world.tell("nothing goes wrong from here on");
+    world.failing_steps = 0;
+    world.bad_starts.clear();
+    if let Some(daemon) = &mut world.daemon {
+        daemon.frozen = None;
+        daemon.silent_until.clear();
+    }
+    let asked = &world.intent.release;
+    if world.bad_builds.contains(asked) || world.sick_releases.contains(asked) {
+        deploy(world);
+    }
+    // Where nothing was asked for a long time, hanging ones come to their senses or are dead.
+    for process in world.processes.values_mut() {
+        process.hangs_until = process.hangs_until.min(Time(world.now.0 + 60_000));
+    }
+}
+
+fn some_process(world: &mut World) -> Option<InstanceId> {
+    let ids: Vec<_> = world.processes.keys().copied().collect();
+    world.rng.pick(&ids)
+}
+
+fn kill(world: &mut World) {
+    if let Some(id) = some_process(world) {
+        world.die(id, "killed by signal 9");
+    }
+}
+
+fn hang(world: &mut World) {
+    let Some(id) = some_process(world) else { return };
+    let until = Time(world.now.0 + world.rng.within(500, 90_000));
+    world.tell(format!("{id} hangs for {}", until.since(world.now)));
+    if let Some(process) = world.processes.get_mut(&id) {
+        process.hangs_until = until;
+    }
+}
+
+fn bad_start(world: &mut World) {
+    let ids: Vec<_> = world.roster.instances.keys().copied().collect();
+    let Some(id) = world.rng.pick(&ids) else { return };
+    // A database is given ten minutes; the story is shorter.
+    let never = id.tier != Tier::Database && world.rng.chance(50);
+    let late = (!never).then(|| world.rng.within(3_000, 20_000));
+    world.tell(format!("the next start of {id} is bad: healthy after {late:?}"));
+    world.bad_starts.insert(id, late);
+}
+
+fn silence(world: &mut World) {
+    let Some(id) = some_process(world) else { return };
+    let until = Time(world.now.0 + world.rng.within(500, 20_000));
+    world.tell(format!("{id} is not heard for {}", until.since(world.now)));
+    if let Some(daemon) = &mut world.daemon {
+        daemon.silent_until.insert(id, until);
+    }
+}
+
+fn freeze(world: &mut World) {
+    let until = Time(world.now.0 + world.rng.within(500, 25_000));
+    let seen = world.observe();
+    world.tell(format!("the host is not heard for {}", until.since(world.now)));
+    if let Some(daemon) = &mut world.daemon {
+        daemon.frozen = Some((until, seen));
+    }
+}
+
+fn failing_steps(world: &mut World) {
+    world.failing_steps = if world.failing_steps == 0 { world.rng.within(10, 60) } else { 0 };
+    let percent = world.failing_steps;
+    world.tell(format!("{percent} % of steps fail"));
+}
+
+fn kill_the_daemon(world: &mut World) {
+    world.kill_daemon("of signal 9");
+}
+
+fn power_loss(world: &mut World) {
+    if !world.rng.chance(40) {
+        return;
+    }
+    world.tell("the power is lost");
+    world.kill_daemon("with the machine");
+    world.processes.clear();
+    let keep = world.rng.chance(50);
+    world.ended.retain(|_, _| keep);
+}
+
+fn squat(world: &mut World) {
+    let ports: Vec<_> =
+        world.roster.instances.iter().filter_map(|(id, p)| Some((*id, p.endpoint.port()?))).collect();
+    if let Some((id, port)) = world.rng.pick(&ports) {
+        if world.processes.contains_key(&id) {
+            world.die(id, "killed by signal 9");
+        }
+        world.tell(format!("somebody takes the port {port} of {id}"));
+        world.squatters.insert(port.get());
+    }
+}
+
+fn break_replication(world: &mut World) {
+    for process in world.processes.values_mut() {
+        if let Some(database) = process.database.as_mut().filter(|database| !database.writable) {
+            database.broken = Some("duplicate key".to_owned());
+        }
+    }
+    world.tell("replication breaks");
+}
+
+fn meddle(world: &mut World) {
+    let ids: Vec<_> = world.processes.keys().copied().filter(|id| id.tier == Tier::Database).collect();
+    let Some(id) = world.rng.pick(&ids) else { return };
+    if !world.is_well(id) || !world.rng.chance(50) {
+        return;
+    }
+    world.tell(format!("somebody makes {id} writable by hand"));
+    world.meddled = true;
+    if let Some(database) = world.processes.get_mut(&id).and_then(|process| process.database.as_mut()) {
+        database.writable = true;
+    }
+}
+
+fn lose_static_root(world: &mut World) {
+    world.tell("somebody removes the link to the static files");
+    world.static_root = None;
+}
+
+fn deploy(world: &mut World) {
+    let next = release(world.intent.release.number() + 1);
+    world.tell(format!("{next} is deployed"));
+    world.releases.insert(next.clone(), ReleaseState::Taken);
+    world.intent.release = next;
+}
+
+fn bad_deploy(world: &mut World) {
+    deploy(world);
+    let release = world.intent.release.clone();
+    if world.rng.chance(50) {
+        world.tell(format!("{release} cannot be built"));
+        world.bad_builds.insert(release);
+    } else {
+        world.tell(format!("{release} never becomes healthy"));
+        world.sick_releases.insert(release);
+    }
+}
+
+fn scale(world: &mut World) {
+    let Some(tier) = world.rng.pick(&[Tier::App, Tier::App, Tier::Web, Tier::Balancer, Tier::Database])
+    else {
+        return;
+    };
+    let count = u16::try_from(world.rng.within(1, 5)).unwrap_or(1);
+    world.tell(format!("scale {tier}={count}"));
+    world.intent.scale.insert(tier, count);
+}
+
+fn restart(world: &mut World) {
+    if let Some(tier) = world.rng.pick(&Tier::ALL) {
+        world.tell(format!("restart {tier}"));
+        *world.intent.restarts.entry(tier).or_default() += 1;
+    }
+}
+
+fn configure(world: &mut World) {
+    let value = world.rng.within(1, 1_000);
+    let site = &mut world.intent.site;
+    let what = match world.rng.within(0, 6) {
+        0 => site.app.as_mut().map(|app| {
+            app.env.insert("VALUE".to_owned(), value.to_string());
+            "the environment of the app"
+        }),
+        1 => {
+            site.web.max_body = Bytes(value);
+            Some("the largest body")
+        }
+        2 => site.database.as_mut().map(|database| {
+            database.memory = Bytes(value);
+            "the memory of the database"
+        }),
+        3 => site.cache.as_mut().map(|cache| {
+            cache.memory = Bytes(value);
+            "the memory of the cache"
+        }),
+        4 => {
+            site.balancer.listen.set_port(8_000 + u16::try_from(value).unwrap_or(0));
+            Some("where visitors connect")
+        }
+        _ => {
+            let cache = r#"{"engine": "redis", "memory": 1, "eviction": "allkeys-lru"}"#;
+            site.cache = if site.cache.is_some() { None } else { serde_json::from_str(cache).ok() };
+            Some("whether there is a cache")
+        }
+    };
+    if let Some(what) = what {
+        world.tell(format!("the config changes: {what}"));
+    }
+}
+
+fn power(world: &mut World) {
+    world.intent.power = if world.intent.power == Power::On { Power::Off } else { Power::On };
+    let power = world.intent.power;
+    world.tell(format!("the site is asked to be {power:?}"));
+}

@@ -1,0 +1,128 @@
+//! The rules, against what is true in the world and `decide` never sees.
+
+use crate::world::World;
+use stoa_model::intent::Power;
+use stoa_model::{InstanceId, Tier, Time};
+
+/// Never two writable primaries.
+pub(crate) fn one_writable(world: &World) -> Result<(), String> {
+    let writable = |process: &&crate::world::Process| process.database.as_ref().is_some_and(|db| db.writable);
+    let count = world.processes.values().filter(writable).count();
+    if count > 1 && !world.meddled { Err(format!("{count} database servers take writes")) } else { Ok(()) }
+}
+
+/// Once all but the primary refuse writes again, meddling is no excuse any more.
+pub(crate) fn forgive_meddling(world: &mut World) {
+    let primary = world.roster.primary;
+    let mut others = world.processes.iter().filter(|(id, _)| primary != Some(**id));
+    world.meddled &= others.any(|(_, process)| process.database.as_ref().is_some_and(|db| db.writable));
+}
+
+/// No balancer sends requests to a process that has never been healthy.
+pub(crate) fn only_proven_is_sent_to(world: &World) -> Result<(), String> {
+    for (balancer, process) in &world.processes {
+        let Some(served) = &process.served else { continue };
+        for route in served.routes.web.iter().chain(&served.routes.app) {
+            if let Some((id, target)) = world.listening(&route.endpoint)
+                && !target.ever_healthy
+                && !target.excused
+            {
+                return Err(format!(
+                    "{balancer} sends requests to {id}, which was never healthy since it started"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A process that is asked to end is named by no living balancer's routes, unless its time to drain is over.
+pub(crate) fn may_be_stopped(world: &World, id: InstanceId) -> Result<(), String> {
+    let Some(process) = world.processes.get(&id) else { return Ok(()) };
+    let retiring = world.roster.instances.get(&id).and_then(|place| place.retiring);
+    let grace = process.spec.stop_timeout();
+    if retiring.is_some_and(|since| world.now.since(since) > grace) {
+        return Ok(());
+    }
+    for (balancer, other) in &world.processes {
+        let Some(served) = &other.served else { continue };
+        let mut routes = served.routes.web.iter().chain(&served.routes.app);
+        if routes.any(|route| route.instance == id && route.started == process.started) {
+            return Err(format!("{id} is stopped while {balancer} sends requests to it"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a living balancer that still names `id` was silent for long.
+pub(crate) fn some_balancer_is_silent(world: &World, id: InstanceId) -> bool {
+    let names = |process: &crate::world::Process| process.served.as_ref().is_some_and(|s| s.routes.names(id));
+    world.processes.values().any(names) && {
+        let recent = |until: &Time| until.0 + 4_000 > world.now.0;
+        let daemon = world.daemon.as_ref();
+        daemon.is_none_or(|d| d.silent_until.values().any(recent) || world.now.since(d.since).0 < 5_000)
+            || daemon.is_some_and(|d| d.frozen.is_some())
+    }
+}
+
+/// The site is as it was asked for.
+pub(crate) fn is_as_asked(world: &World) -> Result<(), String> {
+    if world.intent.power == Power::Off {
+        let left: Vec<_> = world.processes.keys().map(ToString::to_string).collect();
+        return if left.is_empty() { Ok(()) } else { Err(format!("{} still run", left.join(", "))) };
+    }
+    for tier in Tier::ALL {
+        let wanted = match (world.intent.site.instances(tier), tier) {
+            (0, _) => 0,
+            (_, Tier::Cache) => 1,
+            _ => world.intent.instances(tier),
+        };
+        let run = world.processes.keys().filter(|id| id.tier == tier);
+        let well = run.clone().filter(|id| world.is_well(**id)).count();
+        if run.count() != well || well != usize::from(wanted) {
+            return Err(format!("of the tier {tier} {well} are well, {wanted} are wanted"));
+        }
+    }
+    for (id, process) in &world.processes {
+        if matches!(id.tier, Tier::App | Tier::Web) && !world.routes.names(*id) {
+            return Err(format!("{id} is not routed to"));
+        }
+        if let Some(served) = &process.served
+            && served.routes.generation != world.routes.generation
+        {
+            return Err(format!("{id} does not serve by the routes in force"));
+        }
+        if let stoa_model::Spec::App(app) = &process.spec
+            && (app.release != world.intent.release || app.env != app_env(world))
+        {
+            return Err(format!("{id} runs {} with {:?}", app.release, app.env));
+        }
+    }
+    if world.static_root.as_ref() != Some(&world.intent.release) {
+        return Err("the static files are not of the wanted release".to_owned());
+    }
+    databases_are_in_order(world)
+}
+
+fn app_env(world: &World) -> std::collections::BTreeMap<String, String> {
+    world.intent.site.app.as_ref().map(|app| app.env.clone()).unwrap_or_default()
+}
+
+fn databases_are_in_order(world: &World) -> Result<(), String> {
+    if world.intent.site.database.is_none() {
+        return Ok(());
+    }
+    let Some(primary) = world.roster.primary else { return Err("there is no primary".to_owned()) };
+    let endpoint = world.processes.get(&primary).map(|process| process.endpoint.clone());
+    for (id, process) in &world.processes {
+        let Some(database) = &process.database else { continue };
+        let follows = world.disks.get(id).and_then(|disk| disk.follows.clone());
+        if database.writable != (*id == primary) {
+            return Err(format!("{id} writable: {}, the primary is {primary}", database.writable));
+        }
+        if *id != primary && (follows != endpoint || database.broken.is_some()) {
+            return Err(format!("{id} follows {follows:?}, not {endpoint:?}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! What is true: processes, data, releases, and what the store and the daemon's memory hold.
+
+use crate::rng::Rng;
+use std::collections::{BTreeMap, BTreeSet};
+use stoa_model::intent::Power;
+use stoa_model::observed::{Detail, Exited, Health, Observed, ReleaseState, StepFailure};
+use stoa_model::{
+    Action, Digest, Endpoint, Generation, InstanceId, Intent, Paths, ReleaseId, Roster, Routes, Site, Spec,
+    StepKey, Term, Time,
+};
+
+/// Everything.
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) rng: Rng,
+    pub(crate) paths: Paths,
+    pub(crate) intent: Intent,
+    pub(crate) roster: Roster,
+    pub(crate) routes: Routes,
+    pub(crate) processes: BTreeMap<InstanceId, Process>,
+    /// Records of processes that ended by themselves; they outlive the daemon.
+    pub(crate) ended: BTreeMap<InstanceId, Exited>,
+    pub(crate) disks: BTreeMap<InstanceId, Disk>,
+    pub(crate) releases: BTreeMap<ReleaseId, ReleaseState>,
+    /// Releases whose build fails.
+    pub(crate) bad_builds: BTreeSet<ReleaseId>,
+    /// Releases whose instances never become healthy.
+    pub(crate) sick_releases: BTreeSet<ReleaseId>,
+    pub(crate) static_root: Option<ReleaseId>,
+    /// Ports that somebody else listens on.
+    pub(crate) squatters: BTreeSet<u16>,
+    pub(crate) daemon: Option<Daemon>,
+    /// When a dead daemon is started again.
+    pub(crate) daemon_back: Time,
+    /// Steps fail with this chance in a hundred.
+    pub(crate) failing_steps: u64,
+    /// The next start of this instance never becomes healthy, or only late.
+    pub(crate) bad_starts: BTreeMap<InstanceId, Option<u64>>,
+    /// Somebody set a server writable by hand, so that two may be for a while.
+    pub(crate) meddled: bool,
+    pub(crate) trace: Vec<String>,
+    pub(crate) next_pid: u32,
+}
+
+/// A living process.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) started: Time,
+    pub(crate) digest: Digest,
+    pub(crate) spec: Spec,
+    pub(crate) endpoint: Endpoint,
+    /// When it becomes healthy; never, where none.
+    pub(crate) healthy_from: Option<Time>,
+    pub(crate) ever_healthy: bool,
+    pub(crate) hangs_until: Time,
+    /// It was asked to end and will have by then.
+    pub(crate) ends: Option<Time>,
+    pub(crate) crashes: u32,
+    pub(crate) served: Option<Served>,
+    pub(crate) database: Option<Database>,
+    /// A balancer was silent for long when this was started: it may be sent requests early.
+    pub(crate) excused: bool,
+}
+
+/// What a balancer goes by.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Served {
+    pub(crate) routes: Routes,
+    pub(crate) coming: Vec<(Time, Routes)>,
+    pub(crate) in_flight: BTreeMap<InstanceId, Vec<Time>>,
+    pub(crate) acknowledged: Generation,
+}
+
+/// What a database server is in.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Database {
+    pub(crate) writable: bool,
+    pub(crate) broken: Option<String>,
+}
+
+/// A data folder.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Disk {
+    pub(crate) ready: bool,
+    pub(crate) term: Term,
+    pub(crate) follows: Option<Endpoint>,
+}
+
+/// What the daemon holds in memory, gone when it dies.
+#[derive(Debug, Default)]
+pub(crate) struct Daemon {
+    pub(crate) since: Time,
+    pub(crate) health: BTreeMap<InstanceId, (Time, Health)>,
+    pub(crate) details: BTreeMap<InstanceId, Detail>,
+    /// Until then it cannot tell of the process.
+    pub(crate) unknown_until: BTreeMap<InstanceId, Time>,
+    /// Until then it gets no answer from the instance.
+    pub(crate) silent_until: BTreeMap<InstanceId, Time>,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) failures: BTreeMap<StepKey, StepFailure>,
+    /// Until then the controller sees only this.
+    pub(crate) frozen: Option<(Time, Observed)>,
+    pub(crate) pushed: BTreeMap<InstanceId, (u32, Generation)>,
+}
+
+/// A step under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) action: Action,
+    pub(crate) due: Time,
+    pub(crate) fails: bool,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let site = sample_site(&mut rng);
+        let release = release(1);
+        World {
+            now: Time(1_000_000),
+            paths: Paths::new("/s"),
+            intent: Intent {
+                site,
+                release: release.clone(),
+                scale: BTreeMap::new(),
+                restarts: BTreeMap::new(),
+                power: Power::On,
+            },
+            roster: Roster::default(),
+            routes: Routes::default(),
+            processes: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            releases: [(release, ReleaseState::Taken)].into(),
+            bad_builds: BTreeSet::new(),
+            sick_releases: BTreeSet::new(),
+            static_root: None,
+            squatters: BTreeSet::new(),
+            daemon: Some(Daemon { since: Time(1_000_000), ..Daemon::default() }),
+            daemon_back: Time(0),
+            failing_steps: 0,
+            bad_starts: BTreeMap::new(),
+            meddled: false,
+            trace: Vec::new(),
+            next_pid: 100,
+            rng,
+        }
+    }
+
+    /// A line of the story.
+    pub(crate) fn tell(&mut self, what: impl AsRef<str>) {
+        let at = self.now.0 - 1_000_000;
+        self.trace.push(format!("{:>4}.{:03} {}", at / 1000, at % 1000, what.as_ref()));
+    }
+
+    /// Time passes in the world: what was to happen until now happens.
+    pub(crate) fn pass(&mut self, millis: u64) {
+        self.now = Time(self.now.0 + millis);
+        let now = self.now;
+        let ending: Vec<_> = self
+            .processes
+            .iter()
+            .filter(|(_, p)| p.ends.is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ending {
+            self.processes.remove(&id);
+            self.ended.remove(&id);
+            self.tell(format!("{id} has ended as asked"));
+        }
+        for process in self.processes.values_mut() {
+            process.ever_healthy |= process.healthy_from.is_some_and(|at| at <= now);
+            if let Some(served) = &mut process.served {
+                served.arrive(now, &mut self.rng);
+            }
+        }
+    }
+
+    /// A process ends by itself or is killed.
+    pub(crate) fn die(&mut self, id: InstanceId, how: &str) {
+        let Some(process) = self.processes.remove(&id) else { return };
+        let lived =
+            process.healthy_from.filter(|_| process.ever_healthy).map_or(0, |at| self.now.since(at).0);
+        let crashes = if lived > 10_000 { 0 } else { process.crashes + 1 };
+        let last_lines = vec![format!("last words of {id}")];
+        let exited = Exited { at: self.now, how: how.to_owned(), spec: process.digest, crashes, last_lines };
+        self.ended.insert(id, exited);
+        self.tell(format!("{id} died: {how}, {crashes} crashes"));
+    }
+
+    pub(crate) fn is_well(&self, id: InstanceId) -> bool {
+        self.processes.get(&id).is_some_and(|p| {
+            p.healthy_from.is_some_and(|at| at <= self.now) && p.hangs_until <= self.now && p.ends.is_none()
+        })
+    }
+
+    /// The living process that listens at `endpoint`.
+    pub(crate) fn listening(&self, endpoint: &Endpoint) -> Option<(InstanceId, &Process)> {
+        self.processes.iter().find(|(_, p)| p.endpoint == *endpoint).map(|(id, p)| (*id, p))
+    }
+}
+
+impl Served {
+    /// Routes that were sent arrive, requests come in and are answered.
+    fn arrive(&mut self, now: Time, rng: &mut Rng) {
+        let (here, later) = self.coming.drain(..).partition(|(at, _)| *at <= now);
+        self.coming = later;
+        let here: Vec<(Time, Routes)> = here;
+        for (_, routes) in here {
+            if routes.generation >= self.routes.generation {
+                self.routes = routes;
+            }
+        }
+        self.acknowledged = self.routes.generation;
+        for requests in self.in_flight.values_mut() {
+            requests.retain(|ends| *ends > now);
+        }
+        self.in_flight.retain(|_, requests| !requests.is_empty());
+        for route in self.routes.web.iter().chain(&self.routes.app) {
+            let lasts = if rng.chance(2) { 20_000 } else { 400 };
+            let ends = Time(now.0 + rng.within(1, lasts));
+            self.in_flight.entry(route.instance).or_default().push(ends);
+        }
+    }
+}
+
+/// The release `number`.
+#[allow(clippy::expect_used, reason = "a constant of seven digits")]
+pub(crate) fn release(number: u32) -> ReleaseId {
+    ReleaseId::new(number, "abcdef0").expect("seven hexadecimal digits")
+}
+
+#[allow(clippy::expect_used, reason = "a constant that a test reads")]
+fn sample_site(rng: &mut Rng) -> Site {
+    let replicas = rng.within(0, 3);
+    let database =
+        serde_json::json!({"engine": "mariadb", "replicas": replicas, "name": "shop", "memory": 1});
+    let cache = serde_json::json!({"engine": "redis", "memory": 1, "eviction": "allkeys-lru"});
+    let app = serde_json::json!({
+        "kind": if rng.chance(20) { "php" } else { "http" }, "instances": rng.within(1, 4), "run": ["serve"],
+        "env": {}, "persist": [], "health": "/", "start_timeout": 15_000, "stop_timeout": 10_000, "memory": null,
+    });
+    let nothing = serde_json::Value::Null;
+    let (has_app, has_database, has_cache) = (rng.chance(90), rng.chance(80), rng.chance(70));
+    let site = serde_json::json!({
+        "name": "shop", "domains": ["www.shop.example"],
+        "balancer": {"instances": rng.within(1, 4), "listen": "0.0.0.0:8080"},
+        "web": {"instances": rng.within(1, 4), "files": {}, "max_body": 1, "timeout": 60_000},
+        "app": if has_app { app } else { nothing.clone() },
+        "source": {"location": {"folder": "/code"}, "reference": "main", "build": null, "build_timeout": 60_000},
+        "database": if has_database { database } else { nothing.clone() },
+        "cache": if has_cache { cache } else { nothing },
+    });
+    serde_json::from_value(site).expect("a site as the model has it")
+}
