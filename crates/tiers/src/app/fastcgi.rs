@@ -44,7 +44,7 @@ fn judge(answer: &[u8]) -> Result<(), String> {
     }
 }
 
-async fn ask(socket: &Path, path: &str) -> io::Result<Vec<u8>> {
+pub(super) async fn ask(socket: &Path, path: &str) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(socket).await?;
     let mut request = record(BEGIN_REQUEST, &[0, RESPONDER, 0, 0, 0, 0, 0, 0]);
     let mut parameters = Vec::new();

@@ -50,7 +50,8 @@ impl Copy {
         for name in names {
             let (path, inner) = (from.join(&name), inner.join(&name));
             let found = fs::symlink_metadata(&path).map_err(|error| (path.clone(), error))?;
-            if made_by_a_build(&path, &found) || path.canonicalize().is_ok_and(|real| real == self.except) {
+            let ours = || found.is_dir() && path.canonicalize().is_ok_and(|real| real == self.except);
+            if made_by_a_build(&path, &found) || ours() {
                 continue;
             }
             self.entry(&path, &inner, &found).map_err(|error| (path.clone(), error))?;

@@ -16,7 +16,9 @@ pub const PING_PATH: &str = "/.stoa/ping";
 /// it does not.
 pub async fn check(spec: &AppSpec) -> Result<(), String> {
     match (spec.kind, &spec.endpoint) {
-        (AppKind::Http, endpoint) => Err(format!("{endpoint} {}", spec.health)),
+        (AppKind::Http, endpoint) => {
+            crate::health::http(endpoint, "localhost", spec.health.as_str(), TIMEOUT).await
+        }
         (AppKind::Php, Endpoint::Unix(socket)) => fastcgi::ping(socket, PING_PATH, TIMEOUT).await,
         (AppKind::Php, Endpoint::Tcp(address)) => Err(format!("php-fpm has no socket but {address}")),
     }

@@ -101,3 +101,7 @@ fn plain(what: &'static str, path: &Path) -> Result<String, RunError> {
     let good = |c: char| c.is_alphanumeric() || "/._-+@,:".contains(c);
     if text.chars().all(good) { Ok(text) } else { Err(RunError::Unwritable { what, value: text }) }
 }
+
+#[cfg(test)]
+#[path = "php_tests.rs"]
+mod tests;

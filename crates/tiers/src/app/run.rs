@@ -136,9 +136,11 @@ pub fn argv(
 ) -> Result<Vec<OsString>, RunError> {
     let written = || command.words().join(" ");
     let secrets = [credentials.app(), credentials.cache()];
+    let secrets = secrets.into_iter().flat_map(|secret| [secret.to_owned(), encoded(secret)]);
+    let secrets: Vec<String> = secrets.filter(|secret| !secret.is_empty()).collect();
     for name in command.words().iter().flat_map(|word| expand::variables(word)) {
         let value = environment.get(name).map_or("", String::as_str);
-        if secrets.iter().any(|secret| !secret.is_empty() && value.contains(secret)) {
+        if secrets.iter().any(|secret| value.contains(secret.as_str())) {
             return Err(RunError::SecretArgument { command: written(), name: name.to_owned() });
         }
     }

@@ -64,7 +64,6 @@ pub(super) fn statements(schema: &str, credentials: &Credentials) -> Result<Stri
     ];
     account(MONITOR, "localhost", credentials.monitor(), &monitor);
     account(ADMIN, "localhost", credentials.admin(), &["ALL PRIVILEGES ON *.*".to_owned()]);
-    sql.push("GRANT GRANT OPTION ON *.* TO 'admin'@'localhost';".to_owned());
     Ok(sql.join("\n") + "\n")
 }
 
@@ -73,12 +72,7 @@ pub(super) fn identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// `text` as a string literal, whatever the SQL mode says of backslashes: there is none left in it.
+/// `text` as a string literal under the server's own SQL mode, in which a backslash escapes.
 pub(super) fn literal(text: &str) -> String {
-    let plain = text.chars().all(|c| c.is_ascii() && !c.is_ascii_control() && c != '\\' && c != '\'');
-    if plain {
-        return format!("'{text}'");
-    }
-    let hex: String = text.bytes().map(|b| format!("{b:02x}")).collect();
-    format!("CONVERT(0x{hex} USING utf8mb4)")
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

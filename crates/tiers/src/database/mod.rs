@@ -121,3 +121,6 @@ pub enum DatabaseError {
         known: Term,
     },
 }
+
+#[cfg(test)]
+mod cluster_tests;

@@ -1,1 +1,46 @@
+use super::super::accounts::statements;
 use super::*;
+use stoa_model::site::Bytes;
+
+fn spec() -> DatabaseSpec {
+    DatabaseSpec {
+        engine: DatabaseEngine::Mariadb,
+        endpoint: "127.0.0.1:20306".parse().map(Endpoint::Tcp).unwrap(),
+        socket: Endpoint::Unix("/var/lib/stoa/shop/run/database-1/sock".into()),
+        server_id: 1,
+        name: "my_shop".to_owned(),
+        memory: Bytes(256 << 20),
+        restart: 0,
+    }
+}
+
+fn credentials() -> Credentials {
+    let text = r#"{"app":"A","replication":"R","monitor":"M","admin":"it's \\ ok","cache":"C"}"#;
+    serde_json::from_str(text).unwrap()
+}
+
+const DATABASE_1: InstanceId = InstanceId::new(Tier::Database, 1);
+
+#[test]
+fn my_cnf() {
+    let paths = Paths::new("/var/lib/stoa/shop");
+    let launch = launch(DATABASE_1, &spec(), &paths, &credentials()).unwrap();
+    insta::assert_snapshot!(launch.files[0].text);
+    assert_eq!(launch.argv.len(), 2);
+    assert!(!format!("{launch:?}").contains("it's"), "a secret in the launch");
+}
+
+#[test]
+fn accounts() {
+    insta::assert_snapshot!(statements("my_shop", &credentials()).unwrap());
+    assert!(matches!(statements("mysql", &credentials()), Err(DatabaseError::ReservedName { .. })));
+}
+
+#[test]
+fn what_cannot_be_written_or_run_is_refused() {
+    let odd = Paths::new("/var/lib/\"stoa\n/shop");
+    assert!(matches!(render(DATABASE_1, &spec(), &odd), Err(DatabaseError::Unwritable { .. })));
+    let mysql = DatabaseSpec { engine: DatabaseEngine::Mysql, ..spec() };
+    let error = render(DATABASE_1, &mysql, &Paths::new("/x")).unwrap_err().to_string();
+    assert!(error.contains("engine = \"mysql\" is not supported by this version"), "{error}");
+}
