@@ -137,6 +137,11 @@ impl ReleaseId {
 }
 
 impl Digest {
+    /// The number, such as for a seed.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;

@@ -175,14 +175,12 @@ async fn exchange(
         let bytes = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
         Ok((status, bytes.map_err(|error| broken(&call, &error))?.to_bytes()))
     };
-    // The connection has to be driven beside the exchange; its own end tells nothing the answer does not.
+    // The connection has to be driven beside the exchange; what its end means, the exchange tells.
     tokio::pin!(answer, connection);
     tokio::select! {
+        biased;
         result = &mut answer => result,
-        ended = &mut connection => match ended {
-            Ok(()) => answer.await,
-            Err(error) => Err(broken(&call, &error)),
-        },
+        _ = &mut connection => answer.await,
     }
 }
 
@@ -204,3 +202,6 @@ fn silent(call: &str, limit: Duration) -> ClientError {
 fn broken(call: &str, why: &dyn std::fmt::Display) -> ClientError {
     ClientError::Broken { call: call.to_owned(), why: why.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

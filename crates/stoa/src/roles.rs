@@ -25,11 +25,11 @@ impl std::str::FromStr for RoleUser {
 
 /// Serves as a balancer until SIGTERM and the last request. The sockets are inherited.
 pub(crate) fn balancer(user: Option<RoleUser>, threads: usize) -> miette::Result<()> {
-    let sockets = role::inherited_sockets().into_diagnostic().wrap_err("the inherited sockets")?;
+    let config = role::inherited_sockets(threads).into_diagnostic().wrap_err("the inherited sockets")?;
     if let Some(user) = user {
         give_up_rights(user).into_diagnostic().wrap_err("changing to the balancer's user")?;
     }
-    role::run(role::RoleConfig { threads, ..sockets }).into_diagnostic()
+    role::run(config).into_diagnostic()
 }
 
 /// From root to an unprivileged user, for good. Called while the process has one thread: these calls are

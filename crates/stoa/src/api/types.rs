@@ -23,99 +23,99 @@ use stoa_model::{Endpoint, InstanceId, Millis, ReleaseId, Site, SiteName, Term, 
 
 /// Bring the site up or to its new config.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct UpRequest {
+pub(crate) struct UpRequest {
     /// The site, validated by the command line.
-    pub site: Site,
+    pub(crate) site: Site,
     /// The file it was read from.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The file's text, kept as a generation of config.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// An `up` was taken; it comes true by and by, see [`Status`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct UpAccepted {
+pub(crate) struct UpAccepted {
     /// The release that should run now.
-    pub release: ReleaseId,
+    pub(crate) release: ReleaseId,
     /// Things the user should know, such as uncommitted changes that are no part of the release.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// The number of the last journal entry before this request: what follows belongs to it.
-    pub journal: u64,
+    pub(crate) journal: u64,
 }
 
 /// `stoa scale app=4`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ScaleRequest {
+pub(crate) struct ScaleRequest {
     /// Which tier: app, web or balancer.
-    pub tier: Tier,
+    pub(crate) tier: Tier,
     /// How many instances, 1 to 100.
-    pub instances: u16,
+    pub(crate) instances: u16,
 }
 
 /// `stoa restart app`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct RestartRequest {
+pub(crate) struct RestartRequest {
     /// Which tier.
-    pub tier: Tier,
+    pub(crate) tier: Tier,
 }
 
 /// A request was taken; it comes true by and by.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Accepted {
+pub(crate) struct Accepted {
     /// What was taken, in one sentence.
-    pub text: String,
+    pub(crate) text: String,
     /// The number of the last journal entry before this request.
-    pub journal: u64,
+    pub(crate) journal: u64,
 }
 
 /// A request was refused, or failed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// Where and which value.
-    pub what: String,
+    pub(crate) what: String,
     /// Why.
-    pub why: String,
+    pub(crate) why: String,
     /// What to type or change next.
-    pub next: String,
+    pub(crate) next: String,
 }
 
 /// The site as it stands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// Whose.
-    pub site: SiteName,
+    pub(crate) site: SiteName,
     /// Whether it should run.
-    pub power: Power,
+    pub(crate) power: Power,
     /// The release that should run.
-    pub release: ReleaseId,
+    pub(crate) release: ReleaseId,
     /// The release that static files come from: the last one that served in full.
-    pub live: Option<ReleaseId>,
+    pub(crate) live: Option<ReleaseId>,
     /// Nothing to do and nothing to wait for.
-    pub settled: bool,
+    pub(crate) settled: bool,
     /// Where a browser finds it.
-    pub urls: Vec<String>,
+    pub(crate) urls: Vec<String>,
     /// The API's TCP address.
-    pub api: Option<String>,
+    pub(crate) api: Option<String>,
     /// Where its state lies.
-    pub state: PathBuf,
+    pub(crate) state: PathBuf,
     /// Every tier the site has, in the order in which a site is brought up.
-    pub tiers: Vec<TierStatus>,
+    pub(crate) tiers: Vec<TierStatus>,
     /// The state of the release that should run: `taken`, `building`, `built` or `failed`.
-    pub build: BuildStatus,
+    pub(crate) build: BuildStatus,
     /// What is not done yet, and what it waits for.
-    pub waiting: Vec<Waiting>,
+    pub(crate) waiting: Vec<Waiting>,
     /// The last failure of each step that failed and has not succeeded since, as sentences.
-    pub failures: Vec<String>,
+    pub(crate) failures: Vec<String>,
     /// The database's term.
-    pub term: Term,
+    pub(crate) term: Term,
     /// The daemon itself.
-    pub daemon: DaemonStatus,
+    pub(crate) daemon: DaemonStatus,
 }
 
 /// The build of the release that should run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum BuildStatus {
+pub(crate) enum BuildStatus {
     /// Its source was taken.
     Taken,
     /// Its commands run.
@@ -133,56 +133,56 @@ pub enum BuildStatus {
 
 /// One tier.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TierStatus {
+pub(crate) struct TierStatus {
     /// Which.
-    pub tier: Tier,
+    pub(crate) tier: Tier,
     /// What serves it: `nginx`, `mariadb`, `redis`, `gunicorn` (the first word of `run`), `stoa`.
-    pub software: String,
+    pub(crate) software: String,
     /// How many instances it should have.
-    pub wanted: u16,
+    pub(crate) wanted: u16,
     /// How many serve.
-    pub ready: u16,
+    pub(crate) ready: u16,
     /// Its instances.
-    pub instances: Vec<InstanceStatus>,
+    pub(crate) instances: Vec<InstanceStatus>,
 }
 
 /// One instance.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct InstanceStatus {
+pub(crate) struct InstanceStatus {
     /// Which.
-    pub id: InstanceId,
+    pub(crate) id: InstanceId,
     /// How it is.
-    pub state: InstanceState,
+    pub(crate) state: InstanceState,
     /// One sentence more, where there is something to say: why it is unhealthy, how it ended, its lag.
-    pub note: Option<String>,
+    pub(crate) note: Option<String>,
     /// Where it listens.
-    pub endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     /// `primary`, `replica`, where it has a role.
-    pub role: Option<String>,
+    pub(crate) role: Option<String>,
     /// The code it runs, for the app tier.
-    pub release: Option<ReleaseId>,
+    pub(crate) release: Option<ReleaseId>,
     /// Its process.
-    pub pid: Option<u32>,
+    pub(crate) pid: Option<u32>,
     /// For how long.
-    pub uptime: Option<Millis>,
+    pub(crate) uptime: Option<Millis>,
     /// How often in a row it ended before it had been healthy for a while.
-    pub crashes: u32,
+    pub(crate) crashes: u32,
     /// The last lines it printed, where it crashed.
-    pub last_lines: Vec<String>,
+    pub(crate) last_lines: Vec<String>,
     /// Memory of the process and its children, bytes.
-    pub memory: Option<u64>,
+    pub(crate) memory: Option<u64>,
     /// CPU of the process and its children, in hundredths of one core, over the last seconds.
-    pub cpu_percent: Option<f64>,
+    pub(crate) cpu_percent: Option<f64>,
     /// Requests (connections) it holds now, over all balancers.
-    pub in_flight: Option<u32>,
+    pub(crate) in_flight: Option<u32>,
     /// Requests a second over the last seconds, over all balancers.
-    pub requests_per_second: Option<f64>,
+    pub(crate) requests_per_second: Option<f64>,
 }
 
 /// How an instance is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum InstanceState {
+pub(crate) enum InstanceState {
     /// Its place is decided; nothing runs yet.
     Planned,
     /// It runs and has not passed a check yet.
@@ -201,24 +201,24 @@ pub enum InstanceState {
 
 /// The daemon itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DaemonStatus {
+pub(crate) struct DaemonStatus {
     /// Its process.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// For how long.
-    pub uptime: Millis,
+    pub(crate) uptime: Millis,
     /// Memory, bytes.
-    pub memory: u64,
+    pub(crate) memory: u64,
     /// Its version.
-    pub version: String,
+    pub(crate) version: String,
 }
 
 /// What `stoa run -- CMD` runs with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Environment {
+pub(crate) struct Environment {
     /// Every variable an instance of the app gets, secrets included.
-    pub variables: BTreeMap<String, String>,
+    pub(crate) variables: BTreeMap<String, String>,
     /// The release's folder.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// The numeric user and group to run as, where the daemon is root.
-    pub user: Option<(u32, u32)>,
+    pub(crate) user: Option<(u32, u32)>,
 }

@@ -221,22 +221,26 @@ pub(crate) enum Role {
 
 fn tier(text: &str) -> Result<Tier, String> {
     text.parse().map_err(|_| match text.parse::<InstanceId>() {
-        Ok(id) => format!("it names one instance; its whole tier is \"{}\"", id.tier),
-        Err(_) => "the tiers are app, web, balancer, database and cache".to_owned(),
+        Ok(id) => said("it names one instance, and a whole tier is meant", &format!("write {}", id.tier)),
+        Err(_) => said("there is no such tier", "the tiers are app, web, balancer, database and cache"),
     })
 }
 
 fn tier_count(text: &str) -> Result<(Tier, u16), String> {
-    let (name, count) = text.split_once('=').ok_or("write TIER=N, for example: stoa scale app=4")?;
+    let form = || said("it is not of the form TIER=N", "for example: stoa scale app=4");
+    let (name, count) = text.split_once('=').ok_or_else(form)?;
     let tier = match tier(name)? {
-        Tier::Database => return Err("set [database] replicas in stoa.toml, then: stoa up".to_owned()),
-        Tier::Cache => return Err("the cache is one server in this version".to_owned()),
+        Tier::Database => {
+            let why = "the number of replicas belongs to the site's file";
+            return Err(said(why, "set [database] replicas in stoa.toml, then: stoa up"));
+        }
+        Tier::Cache => return Err(said("the cache is one server in this version", "scale app, web or balancer")),
         tier => tier,
     };
     match count.parse() {
         Ok(count @ 1..=100) => Ok((tier, count)),
-        Ok(0) => Err("a tier has at least 1 instance; to stop the site: stoa down".to_owned()),
-        _ => Err(format!("{count:?} is not a number from 1 to 100")),
+        Ok(0) => Err(said("a tier has at least one instance", "to stop the whole site: stoa down")),
+        _ => Err(said(&format!("{count:?} is not a number from 1 to 100"), "for example: stoa scale app=4")),
     }
 }
 
@@ -248,7 +252,12 @@ fn log_target(text: &str) -> Result<LogTarget, String> {
     }
     let instance = || text.parse().map(LogTarget::Instance);
     text.parse().map(LogTarget::Tier).or_else(|_| instance()).map_err(|_| {
-        "it is no tier (app, web, balancer, database, cache), instance (app-1), \"daemon\" or \"build\""
-            .to_owned()
+        let next = "name app, web, balancer, database, cache, an instance such as app-1, daemon or build";
+        said("it is neither a tier nor an instance", next)
     })
+}
+
+/// A reason and what to type next, in the form in which clap gives its own tips.
+fn said(why: &str, next: &str) -> String {
+    format!("{why}\n\ntip: {next}")
 }

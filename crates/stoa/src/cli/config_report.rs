@@ -112,8 +112,7 @@ impl Diagnostic for Mistake<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let label = if self.error.value.is_empty() { "here" } else { "this value" };
-        let label = LabeledSpan::new_primary_with_span(Some(label.to_owned()), self.error.span.clone());
+        let label = LabeledSpan::new_primary_with_span(Some("here".to_owned()), self.error.span.clone());
         Some(Box::new(std::iter::once(label)))
     }
 }

@@ -147,3 +147,6 @@ fn stuck(status: &Status) -> Option<Reason> {
         lines: instance.map(|one| one.last_lines.clone()).unwrap_or_default(),
     })
 }
+
+#[cfg(test)]
+mod tests;

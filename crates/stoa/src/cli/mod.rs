@@ -84,7 +84,10 @@ fn parse(arguments: &[OsString], no_color: bool, json: bool) -> Outcome<Parsed> 
 }
 
 fn help_instead(error: &clap::Error) -> bool {
-    error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand
+    )
 }
 
 /// clap's own words as where, which value, why, what next.
@@ -165,3 +168,6 @@ fn serve(role: Role) -> Outcome<ExitCode> {
     let served = roles::balancer(user, threads);
     served.map(|()| ExitCode::SUCCESS).map_err(|report| Failure::report(&report, "see the daemon's log"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,7 @@ impl<S: Store> Agent<S> {
             Ok(None) => return,
             Err(error) => return tracing::error!("{error}"),
         };
-        self.hands.publish(&plan.routes);
+        self.hands.publish(&plan.routes, &plan.roster);
         for step in plan.steps.into_iter().filter(|step| step.host == self.host) {
             let key = step.action.key();
             // One step an instance at a time, whatever its verb.

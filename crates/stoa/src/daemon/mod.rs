@@ -1,18 +1,22 @@
 //! The daemon: agent, controller and API of a site in one process, and how it is started.
 
 pub(crate) mod agent;
+mod checks;
 pub(crate) mod controller;
+mod faces;
 mod gauges;
 pub(crate) mod hands;
 mod keeper;
 mod links;
 mod operator;
+mod preview;
 mod seen;
 mod start;
 
-pub(crate) use gauges::{Gauges, InstanceGauges};
+pub(crate) use gauges::Gauges;
 pub(crate) use keeper::keep;
 pub(crate) use operator::Operator;
+pub(crate) use preview::plan as preview;
 pub(crate) use start::ensure;
 
 use crate::api;
@@ -48,7 +52,7 @@ async fn serve(paths: &Paths) -> miette::Result<()> {
     let hands = Arc::new(hands);
     let agent = Arc::new(Agent::new(HostId::local(), store.clone(), hands.clone(), wake.clone()));
     let controller = Controller::new(store.clone(), paths.clone());
-    let gauges = Arc::new(Gauges::default());
+    let gauges = Arc::new(Gauges::new());
     tokio::spawn(gauges::run(gauges.clone(), hands.clone(), paths.clone()));
     let operator =
         Arc::new(Operator::new(paths.clone(), store.clone(), hands.clone(), agent.clone(), wake.clone()));

@@ -63,7 +63,8 @@ impl<S: Store> Operator<S> {
             why,
             next: "stop what holds it, or choose another address in [balancer] listen".to_owned(),
         })?;
-        let taken = self.hands.take_source(&request.site).await.map_err(|problem| *problem)?;
+        let anew = before.as_ref().is_some_and(|before| builds_otherwise(before, &request.site));
+        let taken = self.hands.take_source(&request.site, anew).await.map_err(|problem| *problem)?;
         let journal = self.store.last_entry().await.map_err(kept_not)?;
         let intent = next_intent(before, request.site, taken.release.clone());
         self.store.put_intent(&intent, Some(&request.text)).await.map_err(kept_not)?;
@@ -75,7 +76,8 @@ impl<S: Store> Operator<S> {
     /// What `up` would do now; changes nothing.
     pub(crate) async fn plan(&self, request: UpRequest) -> Result<Plan, Problem> {
         let before = self.store.intent().await.map_err(kept_not)?;
-        let release = self.hands.would_take(&request.site).await.map_err(|problem| *problem)?;
+        let anew = before.as_ref().is_some_and(|before| builds_otherwise(before, &request.site));
+        let release = self.hands.would_take(&request.site, anew).await.map_err(|problem| *problem)?;
         let mut observed = self.store.observed().await.map_err(kept_not)?;
         for host in observed.hosts.values_mut() {
             host.releases.entry(release.clone()).or_insert(stoa_model::observed::ReleaseState::Taken);
@@ -157,9 +159,19 @@ impl<S: Store> Operator<S> {
     /// What `stoa run` runs with: the environment of the release that serves.
     pub(crate) async fn environment(&self) -> Result<Environment, Problem> {
         let intent = self.intent().await?;
-        let (roster, _) = self.store.decided().await.map_err(kept_not)?;
+        let (roster, routes) = self.store.decided().await.map_err(kept_not)?;
+        let observed = self.store.observed().await.map_err(kept_not)?;
         let running = roster.live.clone().unwrap_or_else(|| intent.release.clone());
-        self.hands.environment(&intent, &roster, &running, &self.paths).map_err(|why| Problem {
+        let input = Input {
+            intent: &intent,
+            roster: &roster,
+            routes: &routes,
+            observed: &observed,
+            paths: &self.paths,
+            now: clock::now(),
+        };
+        let spec = stoa_decide::app_spec(&input);
+        self.hands.environment(spec.as_ref(), &running).map_err(|why| Problem {
             what: format!("release {running} cannot be run in"),
             why,
             next: "see that the site is up: stoa status".to_owned(),
@@ -184,8 +196,14 @@ impl<S: Store> Operator<S> {
     }
 }
 
+/// Whether the same code would make another release, because it is built in another way.
+fn builds_otherwise(before: &Intent, site: &stoa_model::Site) -> bool {
+    let persist = |site: &stoa_model::Site| site.app.as_ref().map(|app| app.persist.clone());
+    before.site.source.build != site.source.build || persist(&before.site) != persist(site)
+}
+
 /// The intent after `up`: counts that were typed stay until the file's count changes.
-fn next_intent(before: Option<Intent>, site: stoa_model::Site, release: ReleaseId) -> Intent {
+pub(super) fn next_intent(before: Option<Intent>, site: stoa_model::Site, release: ReleaseId) -> Intent {
     let (mut scale, restarts) = match &before {
         Some(before) => (before.scale.clone(), before.restarts.clone()),
         None => (BTreeMap::new(), BTreeMap::new()),

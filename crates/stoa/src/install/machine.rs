@@ -27,7 +27,7 @@ pub(crate) fn look(need: &Need) -> Found {
 }
 
 /// The python3 that builds use.
-pub(crate) fn python() -> Option<PathBuf> {
+fn python() -> Option<PathBuf> {
     build_tool("python3")
 }
 

@@ -9,6 +9,9 @@ mod policy;
 mod services;
 
 pub(crate) use apt::{Install, InstallError};
-pub(crate) use machine::{Found, look, python};
+pub(crate) use machine::{Found, look};
 pub(crate) use need::{Hints, Need, needs, packages, typical};
 pub(crate) use policy::{answer as policy_answer, is_policy};
+
+#[cfg(test)]
+mod tests;

@@ -134,13 +134,18 @@ pub fn observe(paths: &Paths) -> BTreeMap<ReleaseId, ReleaseState> {
             let failure = read_failure(paths, &release);
             let state = ReleaseState::Failed { why: failure.why, last_lines: failure.last_lines };
             states.insert(release, state);
-        } else if let Ok(release) = name.parse::<ReleaseId>() {
-            if paths.release(&release).join(MARKER).exists() {
-                states.insert(release, ReleaseState::Built);
-            }
+        } else if let Ok(release) = name.parse::<ReleaseId>()
+            && paths.release(&release).join(MARKER).exists()
+        {
+            states.insert(release, ReleaseState::Built);
         }
     }
     states
+}
+
+/// Forgets that the build of a release failed, so that it is tried again.
+pub fn forgive(release: &ReleaseId, paths: &Paths) -> Result<(), FileError> {
+    crate::host::files::remove_file(&failure_path(paths, release))
 }
 
 /// Where the failure of a build is noted.

@@ -6,3 +6,7 @@ pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod status;
 pub(crate) mod units;
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ pub(crate) fn plan(plan: &Plan, name: &str, style: Style, width: usize) -> Strin
     }
     if !plan.waiting.is_empty() {
         lines.push(String::new());
-        lines.push(style.bold("and then, waiting"));
+        lines.push(style.bold("and then, waiting until"));
     }
     for waiting in &plan.waiting {
         let mark = match waiting.kind {
@@ -37,7 +37,7 @@ pub(crate) fn plan(plan: &Plan, name: &str, style: Style, width: usize) -> Strin
             WaitKind::Trouble => " (in trouble)",
             WaitKind::Stuck => " (stuck until you do something)",
         };
-        lines.extend(hanging(&waiting.subject, column, &format!("until {}{mark}", waiting.until), width));
+        lines.extend(hanging(&waiting.subject, column, &format!("{}{mark}", waiting.until), width));
     }
     lines.extend([String::new(), "Nothing was changed.".to_owned()]);
     lines.join("\n") + "\n"

@@ -2,7 +2,7 @@
 
 use super::status::{standing, tier_mood};
 use super::units;
-use crate::api::types::{BuildStatus, Status, TierStatus};
+use crate::api::types::{BuildStatus, InstanceState, InstanceStatus, Status, TierStatus};
 use crate::cli::style::{Mood, Style, harmless, pad};
 use stoa_model::Millis;
 use stoa_model::plan::WaitKind;
@@ -83,10 +83,14 @@ pub(crate) fn news(before: Option<&Status>, now: &Status, since: Millis, style: 
 
 /// What is wrong, a sentence each.
 pub(crate) fn troubles(status: &Status) -> Vec<String> {
+    let instances = || status.tiers.iter().flat_map(|tier| &tier.instances);
+    let mut troubles: Vec<String> = instances().filter_map(crash).collect();
+    // What is waited for with a crashed instance is the end of its crashes.
+    let crashed = |subject: &str| instances().any(|one| crash(one).is_some() && one.id.to_string() == subject);
     let waiting = status.waiting.iter().filter(|waiting| waiting.kind != WaitKind::Progress);
-    let mut troubles: Vec<String> = waiting
-        .map(|waiting| harmless(&format!("{} waits until {}", waiting.subject, waiting.until)))
-        .collect();
+    for waiting in waiting.filter(|waiting| !crashed(&waiting.subject)) {
+        troubles.push(harmless(&format!("{} waits until {}", waiting.subject, waiting.until)));
+    }
     for failure in &status.failures {
         let failure = harmless(failure);
         if !troubles.iter().any(|trouble| trouble.contains(&failure)) {
@@ -94,6 +98,17 @@ pub(crate) fn troubles(status: &Status) -> Vec<String> {
         }
     }
     troubles
+}
+
+/// How an instance crashed, with its last line.
+fn crash(instance: &InstanceStatus) -> Option<String> {
+    if instance.state != InstanceState::Crashed {
+        return None;
+    }
+    let how = instance.note.as_deref().map(|note| format!(" ({note})")).unwrap_or_default();
+    let again = if instance.crashes > 1 { format!(" {} times in a row", instance.crashes) } else { String::new() };
+    let last = instance.last_lines.last().map(|line| format!(": {line}")).unwrap_or_default();
+    Some(harmless(&format!("{} crashed{again}{how}{last}", instance.id)))
 }
 
 /// The last picture: where to find the site and what to type next.
@@ -134,6 +149,9 @@ fn tier_words(status: &Status, tier: &TierStatus) -> String {
     let own = |subject: &str| {
         subject == tier.tier.word() || tier.instances.iter().any(|one| one.id.to_string() == subject)
     };
+    if let Some(crashed) = tier.instances.iter().find(|one| one.state == InstanceState::Crashed) {
+        return format!("{} crashed", crashed.id);
+    }
     let waiting = status.waiting.iter().find(|waiting| own(&waiting.subject));
     match waiting {
         Some(waiting) => format!("waits until {}", harmless(&waiting.until)),

@@ -185,7 +185,8 @@ fn build(status: &Status, style: Style, width: usize) -> Vec<String> {
         }
     };
     let mut lines = vec![String::new()];
-    lines.extend(wrap(&sentence, width));
+    let indent = |(nth, line)| if nth == 0 { line } else { format!("  {line}") };
+    lines.extend(wrap(&sentence, width.saturating_sub(2)).enumerate().map(indent));
     if let BuildStatus::Failed { last_lines, .. } = &status.build {
         lines.extend(printed(last_lines, style, width));
     }
@@ -198,16 +199,16 @@ pub(crate) fn list(status: &Status, style: Style, width: usize) -> Vec<String> {
     let subjects = status.waiting.iter().map(|waiting| waiting.subject.len()).max().unwrap_or(0);
     let mut lines = Vec::new();
     let kinds = [
-        (WaitKind::Stuck, Mood::Bad, "stuck until you do something"),
-        (WaitKind::Trouble, Mood::Bad, "in trouble, tried again"),
-        (WaitKind::Progress, Mood::Moving, "waiting"),
+        (WaitKind::Stuck, Mood::Bad, "stuck until you see to it that"),
+        (WaitKind::Trouble, Mood::Bad, "in trouble, tried again until"),
+        (WaitKind::Progress, Mood::Moving, "waiting until"),
     ];
     for (kind, mood, title) in kinds {
         for (nth, waiting) in of(kind).enumerate() {
             if nth == 0 {
                 lines.extend([String::new(), style.mood(mood, title)]);
             }
-            lines.extend(hanging(&waiting.subject, subjects, &format!("until {}", waiting.until), width));
+            lines.extend(hanging(&waiting.subject, subjects, &waiting.until, width));
         }
     }
     if !status.failures.is_empty() {

@@ -36,7 +36,10 @@ pub(crate) fn run(context: &Context, arguments: &Doctor) -> Outcome<ExitCode> {
     let bad = rows.iter().any(|row| row.verdict == Verdict::Missing);
     let name = loaded.as_ref().map(|loaded| loaded.site.name.to_string());
     screen.answer(&json!({ "site": name, "ok": !bad, "install": install, "checks": rows }));
-    let typed = Typed::bare();
+    let typed = match &loaded {
+        Some(loaded) => Typed::new(&context.place, &context.global, &loaded.paths, Some(&loaded.file)),
+        None => Typed::bare(),
+    };
     screen.say(
         render::doctor::doctor(
             name.as_deref(),

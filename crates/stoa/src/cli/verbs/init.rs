@@ -157,3 +157,6 @@ fn unfit(errors: &[config::ConfigError]) -> Failure {
         "write it by hand: see stoa.example.toml",
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::cli::render;
 use crate::cli::session::Session;
 use crate::cli::typed::Typed;
 use crate::client::{Client, ClientError};
-use crate::cycle;
+use crate::daemon;
 use crate::install::{Hints, needs};
 use std::process::ExitCode;
 use stoa_model::{Paths, Plan};
@@ -37,7 +37,7 @@ fn ask(paths: &Paths, request: &UpRequest, typed: &Typed) -> Outcome<Plan> {
     let asked = Session::new()?.wait(Client::new(paths).plan(request));
     match asked {
         Ok(Err(ClientError::NotRunning { .. })) | Err(_) => {
-            cycle::preview(paths, request).map_err(|report| {
+            daemon::preview(paths, request).map_err(|report| {
                 Failure::report(&report, format!("look at the machine: {}", typed.line("doctor")))
             })
         }

@@ -1,0 +1,187 @@
+//! Checks: asks every running instance, in its own protocol, whether it is well; each beside the cycle.
+//!
+//! It records answers with their age and judges nothing. A check that gets no answer in time is a failed
+//! check of that instance; a check that was not made is no answer at all.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use stoa_model::observed::{DataState, DatabaseStatus, Detail};
+use stoa_model::site::DatabaseEngine;
+use stoa_model::spec::DatabaseSpec;
+use stoa_model::{InstanceId, Millis, Paths, Spec, Tier, Time};
+use stoa_tiers::host::clock;
+use stoa_tiers::host::credentials::Credentials;
+use stoa_tiers::host::processes::{Processes, Subject};
+use stoa_tiers::{app, cache, database, nginx};
+use tokio::sync::Notify;
+
+/// How often an instance that is well is asked.
+const WELL: Millis = Millis(1000);
+/// How often one that is not (yet) well is asked.
+const UNWELL: Millis = Millis(100);
+/// What does not answer within this is not well.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// A balancer reports once a second; silent for this long, it is not well.
+pub(crate) const SILENT: Millis = Millis(5000);
+
+/// The checks of this host.
+pub(crate) struct Checks {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    processes: Processes,
+    paths: Paths,
+    credentials: Credentials,
+    wake: Arc<Notify>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    asked: BTreeMap<InstanceId, Asked>,
+    databases: BTreeMap<InstanceId, Answer>,
+    data: BTreeMap<InstanceId, (Time, DataState)>,
+    /// The server that is installed; asked once, its answer costs a process.
+    installed: Option<database::data::Installed>,
+}
+
+/// How it stands with asking one instance.
+struct Asked {
+    /// Which process.
+    started: Time,
+    /// When it answered, or should have, last.
+    last: Option<Time>,
+    /// Whether the last answer was a good one.
+    well: bool,
+    /// A check is under way.
+    under_way: bool,
+}
+
+/// What a database server said.
+struct Answer {
+    started: Time,
+    at: Time,
+    status: DatabaseStatus,
+}
+
+impl Checks {
+    /// Nothing asked yet; `wake` is told when an answer differs from the one before.
+    pub(crate) fn new(
+        processes: Processes,
+        paths: Paths,
+        credentials: Credentials,
+        wake: Arc<Notify>,
+    ) -> Self {
+        let state = Mutex::default();
+        Checks { shared: Arc::new(Shared { processes, paths, credentials, wake, state }) }
+    }
+
+    /// Begins every check that is due; none is waited for.
+    pub(crate) fn run_due(&self) {
+        let running = self.shared.processes.running();
+        let mut state = self.shared.state();
+        state.asked.retain(|id, asked| {
+            running.iter().any(|subject| subject.instance == *id && subject.started == asked.started)
+        });
+        let now = clock::now();
+        for subject in running.into_iter().filter(|subject| subject.instance.tier != Tier::Balancer) {
+            let asked = state.asked.entry(subject.instance).or_insert(Asked {
+                started: subject.started,
+                last: None,
+                well: false,
+                under_way: false,
+            });
+            let pause = if asked.well { WELL } else { UNWELL };
+            let due = asked.last.is_none_or(|last| now.since(last) >= pause);
+            if due && !asked.under_way {
+                asked.under_way = true;
+                tokio::spawn(ask(self.shared.clone(), subject));
+            }
+        }
+    }
+
+    /// Asks again at the next look, because something was done to it.
+    pub(crate) fn again(&self, id: InstanceId) {
+        if let Some(asked) = self.shared.state().asked.get_mut(&id) {
+            asked.last = None;
+        }
+    }
+
+    /// What the process of `id` that started at `started` said last.
+    pub(crate) fn database(&self, id: InstanceId, started: Time) -> Detail {
+        match self.shared.state().databases.get(&id).filter(|answer| answer.started == started) {
+            Some(answer) => Detail::Database { at: answer.at, status: answer.status.clone() },
+            None => Detail::None,
+        }
+    }
+
+    /// What the data folder of `id` holds; looked at once a second at most.
+    pub(crate) async fn data_state(&self, id: InstanceId) -> DataState {
+        let now = clock::now();
+        if let Some((at, known)) = self.shared.state().data.get(&id)
+            && *known == DataState::Ready
+            && now.since(*at) < WELL
+        {
+            return known.clone();
+        }
+        let found = self.look_at_data(id).await;
+        self.shared.state().data.insert(id, (now, found.clone()));
+        found
+    }
+
+    async fn look_at_data(&self, id: InstanceId) -> DataState {
+        let known = self.shared.state().installed.clone();
+        let installed = match known {
+            Some(installed) => installed,
+            None => match database::data::installed(id, DatabaseEngine::Mariadb).await {
+                Ok(installed) => self.shared.state().installed.insert(installed).clone(),
+                Err(error) => {
+                    tracing::debug!("{error}");
+                    return DataState::Unknown;
+                }
+            },
+        };
+        database::data::state(&self.shared.paths.data(id), &installed)
+    }
+}
+
+impl Shared {
+    fn server<'a>(&'a self, instance: InstanceId, spec: &'a DatabaseSpec) -> database::Server<'a> {
+        database::Server { instance, spec, paths: &self.paths, credentials: &self.credentials }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn ask(shared: Arc<Shared>, subject: Subject) {
+    let (id, started) = (subject.instance, subject.started);
+    let result = match &subject.spec {
+        Some(Spec::Web(spec)) => nginx::check(spec, TIMEOUT).await,
+        Some(Spec::App(spec)) => app::observe::check(spec).await,
+        Some(Spec::Cache(spec)) => cache::check(spec, &shared.credentials, TIMEOUT).await,
+        Some(Spec::Database(spec)) => match database::status(&shared.server(id, spec)).await {
+            Ok(status) => {
+                let answer = Answer { started, at: clock::now(), status };
+                shared.state().databases.insert(id, answer);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
+        Some(Spec::Balancer(_)) => Ok(()),
+        None => Err("it was started by another version of Stoa, which wrote down nothing to check".to_owned()),
+    };
+    let well = result.is_ok();
+    shared.processes.record_check(id, started, result);
+    let mut state = shared.state();
+    if let Some(asked) = state.asked.get_mut(&id).filter(|asked| asked.started == started) {
+        let changed = asked.well != well || asked.last.is_none();
+        (asked.well, asked.under_way, asked.last) = (well, false, Some(clock::now()));
+        if changed {
+            shared.wake.notify_one();
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The listening sockets that visitors and nginx connect to. They belong to the daemon and outlive any
+//! role; after the daemon's own death they are fetched back from a living one.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use stoa_model::Endpoint;
+use stoa_tiers::host::users::Users;
+use stoa_tiers::host::{HostError, listeners};
+use stoa_traffic::http::control::Client;
+
+/// A living role answers at once.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// nginx, of another user in the same group, connects to the app face.
+const APP_FACE_MODE: u32 = 0o660;
+
+/// The listening sockets.
+#[derive(Debug, Default)]
+pub(crate) struct Faces {
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// By address: a site whose address changes listens on both until the old balancers are gone.
+    web: BTreeMap<SocketAddr, OwnedFd>,
+    app: Option<OwnedFd>,
+}
+
+impl Faces {
+    /// Asks living roles for the sockets that a dead daemon gave them.
+    pub(crate) async fn fetch_back(&self, roles: impl Iterator<Item = &Endpoint>) {
+        for endpoint in roles {
+            let Endpoint::Unix(socket) = endpoint else { continue };
+            match tokio::time::timeout(ANSWERS_WITHIN, fetch(socket)).await {
+                Ok(Ok((web, app))) => match web_address(&web) {
+                    Some(address) => {
+                        let mut held = self.held();
+                        held.web.insert(address, web);
+                        held.app.get_or_insert(app);
+                    }
+                    None => tracing::warn!("{endpoint} gave back a socket without an address"),
+                },
+                Ok(Err(error)) => tracing::warn!("{endpoint} gave no sockets back: {error}"),
+                Err(_) => tracing::warn!("{endpoint} gave no sockets back in time"),
+            }
+        }
+    }
+
+    /// The socket that visitors connect to, opened where it is not held yet.
+    pub(crate) fn web(&self, address: SocketAddr) -> Result<OwnedFd, HostError> {
+        let mut held = self.held();
+        if let Some(socket) = held.web.get(&address) {
+            return duplicate(socket, Endpoint::Tcp(address));
+        }
+        let socket = listeners::web_face(address)?;
+        let copy = duplicate(&socket, Endpoint::Tcp(address));
+        held.web.insert(address, socket);
+        copy
+    }
+
+    /// The socket that nginx connects to, opened where it is not held yet.
+    pub(crate) fn app(&self, path: &Path, users: &Users) -> Result<OwnedFd, HostError> {
+        let mut held = self.held();
+        if let Some(socket) = &held.app {
+            return duplicate(socket, Endpoint::Unix(path.to_owned()));
+        }
+        let socket = listeners::unix_listener(path, APP_FACE_MODE, users)?;
+        let copy = duplicate(&socket, Endpoint::Unix(path.to_owned()));
+        held.app = Some(socket);
+        copy
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn fetch(socket: &Path) -> Result<(OwnedFd, OwnedFd), Box<dyn std::error::Error + Send + Sync>> {
+    let mut client = Client::connect(socket).await?;
+    Ok(client.fetch_listeners().await?)
+}
+
+fn web_address(socket: &OwnedFd) -> Option<SocketAddr> {
+    SocketAddr::try_from(rustix::net::getsockname(socket.as_fd()).ok()?).ok()
+}
+
+fn duplicate(socket: &OwnedFd, endpoint: Endpoint) -> Result<OwnedFd, HostError> {
+    socket.try_clone().map_err(|source| HostError::Listen { endpoint, source })
+}
