@@ -234,7 +234,9 @@ fn tier_count(text: &str) -> Result<(Tier, u16), String> {
             let why = "the number of replicas belongs to the site's file";
             return Err(said(why, "set [database] replicas in stoa.toml, then: stoa up"));
         }
-        Tier::Cache => return Err(said("the cache is one server in this version", "scale app, web or balancer")),
+        Tier::Cache => {
+            return Err(said("the cache is one server in this version", "scale app, web or balancer"));
+        }
         tier => tier,
     };
     match count.parse() {

@@ -84,10 +84,7 @@ fn parse(arguments: &[OsString], no_color: bool, json: bool) -> Outcome<Parsed> 
 }
 
 fn help_instead(error: &clap::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand
-    )
+    matches!(error.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand)
 }
 
 /// clap's own words as where, which value, why, what next.

@@ -1,9 +1,9 @@
-use super::*;
 use super::args::LogTarget;
 use super::config_report::ConfigReport;
 use super::locate::FILE;
 use super::style::{Style, harmless};
 use super::typed::word;
+use super::*;
 use clap::Parser;
 use std::path::{Path, PathBuf};
 use stoa_model::{InstanceId, Tier, config};
@@ -42,7 +42,8 @@ fn what_is_typed_is_understood() {
     assert!(matches!(verb("stoa run -- ls --json -x"), Verb::Run(run) if run.command.len() == 3));
     assert!(matches!(verb("stoa run ls -x"), Verb::Run(run) if run.command.len() == 2));
     assert!(matches!(verb("stoa daemon --kept --state /x"), Verb::Daemon { kept: true }));
-    let cli = Cli::try_parse_from(["stoa", "up", "examples/foobar", "--yes", "--state", "/x", "--json"]).unwrap();
+    let cli =
+        Cli::try_parse_from(["stoa", "up", "examples/foobar", "--yes", "--state", "/x", "--json"]).unwrap();
     assert!(cli.global.json && cli.global.state.is_some());
 }
 
@@ -65,7 +66,10 @@ fn wrong_arguments_say_what_why_and_what_next() {
         .map(|line| {
             let failure = refused(line);
             assert_eq!(failure.code, 2, "{line}");
-            assert!(!failure.problem.what.is_empty() && !failure.problem.next.is_empty(), "{line}: {failure:?}");
+            assert!(
+                !failure.problem.what.is_empty() && !failure.problem.next.is_empty(),
+                "{line}: {failure:?}"
+            );
             format!("$ {line}\n{}", failure.text(Style::PLAIN))
         })
         .collect();
@@ -85,16 +89,24 @@ fn all_mistakes_of_a_file_are_shown_with_their_places() {
 
 #[test]
 fn failures_read_well() {
-    let failure = Failure::failed("app-2 ended 3 times in a row", "exit status 3\nThe rest is left as it is.", "see more: stoa logs app-2\nthen: stoa up")
-        .with_lines(vec!["Traceback:".to_owned(), "  ImportError".to_owned()]);
+    let failure = Failure::failed(
+        "app-2 ended 3 times in a row",
+        "exit status 3\nThe rest is left as it is.",
+        "see more: stoa logs app-2\nthen: stoa up",
+    )
+    .with_lines(vec!["Traceback:".to_owned(), "  ImportError".to_owned()]);
     insta::assert_snapshot!("failure", failure.text(SIGNS));
     let socket = PathBuf::from("/run/x.sock");
     let errors = [
         crate::client::ClientError::NotRunning { socket: socket.clone() },
         crate::client::ClientError::Forbidden { socket },
-        crate::client::ClientError::Silent { call: "GET /v1/status".to_owned(), limit: stoa_model::Millis::from_secs(10) },
+        crate::client::ClientError::Silent {
+            call: "GET /v1/status".to_owned(),
+            limit: stoa_model::Millis::from_secs(10),
+        },
     ];
-    let told: Vec<String> = errors.into_iter().map(|error| Failure::client(error, "stoa up").text(Style::PLAIN)).collect();
+    let told: Vec<String> =
+        errors.into_iter().map(|error| Failure::client(error, "stoa up").text(Style::PLAIN)).collect();
     insta::assert_snapshot!("client_failures", told.join("\n"));
 }
 
@@ -125,7 +137,8 @@ fn a_site_is_found_from_a_folder_below_it() {
     assert_eq!(loaded.paths.root(), root.join("home/.local/state/stoa/shop"));
     place.current = root.clone();
     assert_eq!(place.load(&Global::default(), Some(Path::new("shop"))).unwrap().file, loaded.file);
-    let named = Global { config: Some("shop/stoa.toml".into()), state: Some("st".into()), ..Global::default() };
+    let named =
+        Global { config: Some("shop/stoa.toml".into()), state: Some("st".into()), ..Global::default() };
     let named = place.load(&named, None).unwrap();
     assert_eq!((named.file, named.paths.root()), (loaded.file, root.join("st").as_path()));
 }
@@ -135,7 +148,8 @@ fn the_state_folder_follows_user_and_environment() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
     write_site(&root, GOOD);
-    let state = |place: &Place| place.load(&Global::default(), None).map(|loaded| loaded.paths.root().to_owned());
+    let state =
+        |place: &Place| place.load(&Global::default(), None).map(|loaded| loaded.paths.root().to_owned());
     let mut place = place(&root);
     place.state_home = Some("/x/state".into());
     assert_eq!(state(&place).unwrap(), Path::new("/x/state/stoa/shop"));
@@ -201,7 +215,9 @@ fn files_that_are_no_site_are_refused() {
     let load = |path: &str| place.load(&Global::default(), Some(Path::new(path))).unwrap_err();
     std::fs::write(folder.path().join("binary"), [0xff, 0xfe, 0]).unwrap();
     std::fs::write(folder.path().join("large"), "#".repeat(config::FILE_MAX + 1)).unwrap();
-    for (path, word) in [("nowhere", "no folder"), ("binary", "UTF-8"), ("large", "bytes"), (".", "no stoa.toml")] {
+    for (path, word) in
+        [("nowhere", "no folder"), ("binary", "UTF-8"), ("large", "bytes"), (".", "no stoa.toml")]
+    {
         let failure = if path == "nowhere" { load("nowhere/stoa.toml") } else { load(path) };
         assert!(failure.code == 2 && failure.problem.why.contains(word), "{path}: {failure:?}");
     }
@@ -209,7 +225,13 @@ fn files_that_are_no_site_are_refused() {
 
 #[test]
 fn words_are_quoted_for_a_shell_only_where_needed() {
-    for (plain, quoted) in [("examples/foobar", "examples/foobar"), ("my site", "'my site'"), ("a'b", r"'a'\''b'"), ("", "''"), ("$(x)", "'$(x)'")] {
+    for (plain, quoted) in [
+        ("examples/foobar", "examples/foobar"),
+        ("my site", "'my site'"),
+        ("a'b", r"'a'\''b'"),
+        ("", "''"),
+        ("$(x)", "'$(x)'"),
+    ] {
         assert_eq!(word(plain), quoted);
     }
 }
@@ -231,12 +253,21 @@ fn text_is_cut_to_columns_not_letters() {
 #[test]
 fn signs_and_colours_follow_the_environment() {
     let style = |terminal, no_color, variables: &[(&str, &str)]| {
-        let variables: Vec<(String, OsString)> = variables.iter().map(|(k, v)| ((*k).to_owned(), v.into())).collect();
-        Style::of(terminal, no_color, move |name| variables.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()))
+        let variables: Vec<(String, OsString)> =
+            variables.iter().map(|(k, v)| ((*k).to_owned(), v.into())).collect();
+        Style::of(terminal, no_color, move |name| {
+            variables.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone())
+        })
     };
     assert_eq!(style(true, false, &[("LANG", "en_US.UTF-8")]), Style { color: true, unicode: true });
-    assert_eq!(style(true, false, &[("LC_ALL", "C"), ("LANG", "en_US.UTF-8")]), Style { color: true, unicode: false });
-    assert_eq!(style(true, false, &[("LC_ALL", ""), ("LANG", "C.utf8")]), Style { color: true, unicode: true });
+    assert_eq!(
+        style(true, false, &[("LC_ALL", "C"), ("LANG", "en_US.UTF-8")]),
+        Style { color: true, unicode: false }
+    );
+    assert_eq!(
+        style(true, false, &[("LC_ALL", ""), ("LANG", "C.utf8")]),
+        Style { color: true, unicode: true }
+    );
     assert!(!style(true, false, &[("NO_COLOR", "1")]).color);
     assert!(style(true, false, &[("NO_COLOR", "")]).color);
     assert!(!style(true, false, &[("TERM", "dumb")]).color);

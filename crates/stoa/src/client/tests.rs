@@ -29,10 +29,8 @@ fn wait<T>(work: impl Future<Output = T>) -> T {
 #[test]
 fn an_answer_is_read_and_the_request_is_well_formed() {
     let folder = tempfile::tempdir().unwrap();
-    let (client, server) = serve(
-        folder.path(),
-        "HTTP/1.1 200 OK\r\ncontent-length: 26\r\n\r\n{\"text\":\"ok\",\"journal\":41}",
-    );
+    let (client, server) =
+        serve(folder.path(), "HTTP/1.1 200 OK\r\ncontent-length: 26\r\n\r\n{\"text\":\"ok\",\"journal\":41}");
     let request = ScaleRequest { tier: stoa_model::Tier::App, instances: 4 };
     let accepted = wait(client.scale(&request)).unwrap();
     assert_eq!((accepted.text.as_str(), accepted.journal), ("ok", 41));
@@ -61,7 +59,10 @@ fn nobody_there_is_told_from_a_broken_answer() {
     assert!(matches!(wait(Client::new(&paths).status()), Err(ClientError::NotRunning { .. })), "no file");
     std::fs::create_dir_all(paths.run()).unwrap();
     drop(UnixListener::bind(paths.api_socket()).unwrap());
-    assert!(matches!(wait(Client::new(&paths).status()), Err(ClientError::NotRunning { .. })), "nobody accepts");
+    assert!(
+        matches!(wait(Client::new(&paths).status()), Err(ClientError::NotRunning { .. })),
+        "nobody accepts"
+    );
     std::fs::remove_file(paths.api_socket()).unwrap();
 
     for answer in [

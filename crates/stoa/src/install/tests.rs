@@ -48,7 +48,9 @@ fn the_line_by_hand_is_exact() {
 }
 
 fn services(list: &[(&str, bool, bool)]) -> Services {
-    list.iter().map(|(name, active, enabled)| ((*name).to_owned(), Service { active: *active, enabled: *enabled })).collect()
+    list.iter()
+        .map(|(name, active, enabled)| ((*name).to_owned(), Service { active: *active, enabled: *enabled }))
+        .collect()
 }
 
 #[test]
@@ -62,7 +64,8 @@ fn only_what_the_installation_started_is_stopped() {
         ("php8.2-fpm", false, false),
     ]);
     let one = |name: &str, stop, disable| Undo { name: name.to_owned(), stop, disable };
-    let expected = [one("memcached", false, true), one("mysql", true, false), one("redis-server", true, true)];
+    let expected =
+        [one("memcached", false, true), one("mysql", true, false), one("redis-server", true, true)];
     assert_eq!(undo(&before, &after), expected);
     assert!(undo(&after, &after).is_empty());
     // One that was stopped meanwhile by somebody else is nobody's business.
@@ -76,7 +79,9 @@ fn units_of_other_software_are_not_looked_at() {
     let found = unit_files(text);
     assert_eq!(found.keys().collect::<Vec<_>>(), ["nginx", "php8.2-fpm", "redis-server"]);
     assert!(found["nginx"].enabled && !found["redis-server"].enabled);
-    for (name, ours) in [("php-fpm", true), ("phpsessionclean", false), ("php8.2-fpm@x", false), ("apache2", false)] {
+    for (name, ours) in
+        [("php-fpm", true), ("phpsessionclean", false), ("php8.2-fpm@x", false), ("apache2", false)]
+    {
         assert_eq!(of_ours(name), ours, "{name}");
     }
 }

@@ -67,7 +67,9 @@ pub(crate) fn doctor(
     lines.push(String::new());
     let bad = rows.iter().filter(|row| row.verdict == Verdict::Missing).count();
     lines.push(match (install, bad) {
-        (Some(line), _) => format!("next: {}\n  or: {}   (as root)", line, typed.folder_line("doctor --install")),
+        (Some(line), _) => {
+            format!("next: {}\n  or: {}   (as root)", line, typed.folder_line("doctor --install"))
+        }
         (None, 0) if site.is_none() => format!("next: {}", typed.line("init")),
         (None, 0) => format!("next: {}", typed.folder_line("up")),
         (None, _) => "Mend what is missing, then look again.".to_owned(),

@@ -4,9 +4,9 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod plan;
 pub(crate) mod progress;
-pub(crate) mod status;
-pub(crate) mod units;
 #[cfg(test)]
 pub(crate) mod samples;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
+pub(crate) mod units;

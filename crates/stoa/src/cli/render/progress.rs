@@ -86,7 +86,8 @@ pub(crate) fn troubles(status: &Status) -> Vec<String> {
     let instances = || status.tiers.iter().flat_map(|tier| &tier.instances);
     let mut troubles: Vec<String> = instances().filter_map(crash).collect();
     // What is waited for with a crashed instance is the end of its crashes.
-    let crashed = |subject: &str| instances().any(|one| crash(one).is_some() && one.id.to_string() == subject);
+    let crashed =
+        |subject: &str| instances().any(|one| crash(one).is_some() && one.id.to_string() == subject);
     let waiting = status.waiting.iter().filter(|waiting| waiting.kind != WaitKind::Progress);
     for waiting in waiting.filter(|waiting| !crashed(&waiting.subject)) {
         troubles.push(harmless(&format!("{} waits until {}", waiting.subject, waiting.until)));
@@ -106,7 +107,8 @@ fn crash(instance: &InstanceStatus) -> Option<String> {
         return None;
     }
     let how = instance.note.as_deref().map(|note| format!(" ({note})")).unwrap_or_default();
-    let again = if instance.crashes > 1 { format!(" {} times in a row", instance.crashes) } else { String::new() };
+    let again =
+        if instance.crashes > 1 { format!(" {} times in a row", instance.crashes) } else { String::new() };
     let last = instance.last_lines.last().map(|line| format!(": {line}")).unwrap_or_default();
     Some(harmless(&format!("{} crashed{again}{how}{last}", instance.id)))
 }

@@ -1,8 +1,6 @@
 //! Statuses made by hand, for tests of what is shown and judged.
 
-use crate::api::types::{
-    BuildStatus, DaemonStatus, InstanceState, InstanceStatus, Status, TierStatus,
-};
+use crate::api::types::{BuildStatus, DaemonStatus, InstanceState, InstanceStatus, Status, TierStatus};
 use stoa_model::intent::Power;
 use stoa_model::plan::WaitKind;
 use stoa_model::{Endpoint, InstanceId, Millis, Port, ReleaseId, Term, Tier, Waiting};

@@ -75,8 +75,14 @@ fn a_plan_is_grouped_by_tier_and_says_why() {
         roster: Roster::default(),
         routes: Routes::default(),
         steps: vec![
-            step(Action::Stop { instance: instance(Tier::Web, 2), grace: Millis(1) }, "web is to have 1 instance"),
-            step(Action::Publish { release: release() }, "no static files are served yet, and 3-3fa9c21 is built"),
+            step(
+                Action::Stop { instance: instance(Tier::Web, 2), grace: Millis(1) },
+                "web is to have 1 instance",
+            ),
+            step(
+                Action::Publish { release: release() },
+                "no static files are served yet, and 3-3fa9c21 is built",
+            ),
             step(
                 Action::Promote { instance: instance(Tier::Database, 1), term: Term(1) },
                 "database-1 is the primary of term 1, answers, and nobody else may be writable; so it may take writes",
@@ -100,8 +106,18 @@ fn the_doctor_shows_what_is_missing_and_the_line_that_installs_it() {
     let rows = [
         row("nginx", Verdict::Missing, "missing; package nginx", "the web tier"),
         row("mariadbd", Verdict::Good, "10.11.14  /usr/sbin/mariadbd", "the database"),
-        row("0.0.0.0:8080", Verdict::Missing, "taken by apache2 (pid 812); stop it, or set [balancer] listen", "where visitors connect"),
-        row("user", Verdict::Note, "not root: every tier runs as you; packages need sudo", "rights of the tiers"),
+        row(
+            "0.0.0.0:8080",
+            Verdict::Missing,
+            "taken by apache2 (pid 812); stop it, or set [balancer] listen",
+            "where visitors connect",
+        ),
+        row(
+            "user",
+            Verdict::Note,
+            "not root: every tier runs as you; packages need sudo",
+            "rights of the tiers",
+        ),
     ];
     let line = "sudo apt-get install -y --no-install-recommends nginx";
     assert_snapshot!("doctor", doctor::doctor(Some("foobar"), &rows, Some(line), SIGNS, 80, &Typed::plain()));
@@ -129,5 +145,8 @@ fn numbers_are_taken_in_at_a_glance() {
     assert_eq!(sizes, ["0 KB", "512 KB", "118 MB", "1.5 GB"]);
     assert_eq!([0.0, 0.42, 9.96, 1540.2].map(units::rate), ["0", "0.4", "10.0", "1540"]);
     let times = [0, 951_782_400_000, 1_709_210_096_000, 4_102_444_799_000].map(units::utc);
-    assert_eq!(times, ["1970-01-01 00:00:00", "2000-02-29 00:00:00", "2024-02-29 12:34:56", "2099-12-31 23:59:59"]);
+    assert_eq!(
+        times,
+        ["1970-01-01 00:00:00", "2000-02-29 00:00:00", "2024-02-29 12:34:56", "2099-12-31 23:59:59"]
+    );
 }

@@ -27,7 +27,11 @@ fn reads_back(text: &str) -> stoa_model::Site {
 
 #[test]
 fn what_is_written_reads_well_and_is_read_back() {
-    let flask = written(&[("requirements.txt", "flask\nPyMySQL\nredis\n"), ("app.py", "app = Flask()"), ("static", "")]);
+    let flask = written(&[
+        ("requirements.txt", "flask\nPyMySQL\nredis\n"),
+        ("app.py", "app = Flask()"),
+        ("static", ""),
+    ]);
     insta::assert_snapshot!("init_flask", flask);
     let site = reads_back(&flask);
     assert!(site.database.is_some() && site.cache.is_some() && site.web.files.len() == 1);
