@@ -18,11 +18,16 @@ const HUNG_STREAK: u32 = 10;
 pub(crate) fn remember_what_is_proven(plan: &mut Planner<'_>) {
     let sight = plan.sight();
     for (id, place) in &mut plan.roster.instances {
-        if let Some(running) = sight.running(*id)
-            && !matches!(running.health, Health::Unproven(_))
-        {
-            place.proven = Some(running.started);
+        let Some(running) = sight.running(*id) else { continue };
+        match &running.health {
+            Health::Unproven(Some(_)) if place.proven == Some(running.started) => {
+                place.doubted.get_or_insert(sight.input.now);
+                continue;
+            }
+            Health::Unproven(_) => {}
+            Health::Healthy { .. } | Health::Failing { .. } => place.proven = Some(running.started),
         }
+        place.doubted = None;
     }
 }
 
@@ -84,8 +89,7 @@ fn unproven(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: Opti
 
 fn failing(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: &str) {
     plan.wait(WaitKind::Trouble, id, format!("its check passes again; {}: {why}", checks_failed(running)));
-    let Health::Failing { since, streak, .. } = &running.health else { return };
-    if plan.input.now.since(*since) <= HUNG_FOR || *streak < HUNG_STREAK {
+    if !hangs(plan, id, running) {
         return;
     }
     let others =
@@ -95,14 +99,22 @@ fn failing(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: &str)
     if others.count() == 0 && !replica {
         return;
     }
-    stop(plan, id, format!("{id} answers no check since more than {HUNG_FOR}: {why}"));
+    stop(plan, id, format!("{id} has failed its checks for more than {HUNG_FOR}: {why}"));
+}
+
+fn hangs(plan: &Planner<'_>, id: InstanceId, running: &Running) -> bool {
+    let long_ago = |since| plan.input.now.since(since) > HUNG_FOR;
+    match &running.health {
+        Health::Failing { since, streak, .. } => long_ago(*since) && *streak >= HUNG_STREAK,
+        _ => plan.roster.instances.get(&id).and_then(|place| place.doubted).is_some_and(long_ago),
+    }
 }
 
 fn checks_failed(running: &Running) -> String {
     match &running.health {
         Health::Failing { streak, .. } if *streak >= HUNG_STREAK => "it hangs".to_owned(),
         Health::Failing { streak, .. } => format!("{streak} failed in a row"),
-        _ => "it failed".to_owned(),
+        _ => "all failed since this daemon runs".to_owned(),
     }
 }
 

@@ -172,7 +172,8 @@ impl<'a> Planner<'a> {
             return None;
         };
         let restart = self.input.intent.restarts(tier);
-        let place = Assignment { host, endpoint, release, restart, retiring: None, proven: None };
+        let place =
+            Assignment { host, endpoint, release, restart, retiring: None, proven: None, doubted: None };
         self.roster.instances.insert(id, place);
         self.digests.borrow_mut().clear();
         Some(id)

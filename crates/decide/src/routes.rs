@@ -2,7 +2,7 @@
 
 use crate::planner::Planner;
 use crate::sight::Standing;
-use stoa_model::observed::{ProcessState, Running};
+use stoa_model::observed::{Health, ProcessState, Running};
 use stoa_model::plan::WaitKind;
 use stoa_model::routes::{AppFace, Route};
 use stoa_model::{InstanceId, Routes, Tier};
@@ -49,6 +49,10 @@ fn places(plan: &mut Planner<'_>, tier: Tier, in_force: &[Route]) -> Vec<Route> 
                         good.push(route(id, running, "its last check failed, but it was healthy"))
                     }
                     Standing::Unchecked => good.extend(same.cloned()),
+                    // Its proof is another daemon's: what routes say of it is all there is.
+                    Standing::Failing(_) if matches!(running.health, Health::Unproven(_)) => {
+                        bad.extend(same.cloned())
+                    }
                     Standing::Failing(_) => {
                         bad.push(route(id, running, "its checks fail, but so do those of all others"));
                     }
@@ -59,7 +63,7 @@ fn places(plan: &mut Planner<'_>, tier: Tier, in_force: &[Route]) -> Vec<Route> 
         }
     }
     if good.is_empty() && !bad.is_empty() {
-        let until = format!("the checks of a {tier} instance pass; all fail, so all are still sent requests");
+        let until = "the checks of one of them pass; they fail for all, so all are still sent requests";
         plan.wait(WaitKind::Trouble, tier, until);
         return bad;
     }

@@ -16,6 +16,8 @@ pub(crate) const REPORT_FRESH: Millis = Millis::from_secs(5);
 pub(crate) const ANSWER_FRESH: Millis = Millis::from_secs(10);
 /// So many checks failed in a row take an instance out of the routes.
 pub(crate) const FAILING_STREAK: u32 = 3;
+/// A process that an earlier daemon had seen healthy fails when no check passes for this long.
+const DOUBT: Millis = Millis::from_secs(5);
 
 const UNKNOWN: &ProcessState = &ProcessState::Unknown;
 const ABSENT: &ProcessState = &ProcessState::Absent;
@@ -101,13 +103,21 @@ impl<'a> Sight<'a> {
             Health::Healthy { .. } => Standing::Healthy,
             Health::Failing { streak, why, .. } if *streak < FAILING_STREAK => Standing::Wavering(why),
             Health::Failing { why, .. } => Standing::Failing(why),
-            Health::Unproven(_) if self.proven_before(id, running) => Standing::Unchecked,
-            Health::Unproven(why) => Standing::Unproven(why.as_deref()),
+            Health::Unproven(why) => match (self.proven_before(id, running), why) {
+                (false, why) => Standing::Unproven(why.as_deref()),
+                (true, Some(why)) if self.doubted_for(id) > DOUBT => Standing::Failing(why),
+                (true, _) => Standing::Unchecked,
+            },
         }
     }
 
     fn proven_before(self, id: InstanceId, running: &Running) -> bool {
         self.input.roster.instances.get(&id).is_some_and(|place| place.proven == Some(running.started))
+    }
+
+    fn doubted_for(self, id: InstanceId) -> Millis {
+        let since = self.input.roster.instances.get(&id).and_then(|place| place.doubted);
+        since.map_or(Millis(0), |since| self.input.now.since(since))
     }
 
     /// Whether it runs, is not being stopped and passed its last check.

@@ -39,6 +39,9 @@ pub struct Assignment {
     /// restart of the daemon, whose own checks begin anew.
     #[serde(default)]
     pub proven: Option<Time>,
+    /// Since when a process that an earlier daemon had seen healthy fails every check of this one.
+    #[serde(default)]
+    pub doubted: Option<Time>,
 }
 
 impl Roster {

@@ -55,9 +55,17 @@ pub(crate) fn end(world: &mut World) {
     if world.bad_builds.contains(asked) || world.sick_releases.contains(asked) {
         deploy(world);
     }
-    // Where nothing was asked for a long time, hanging ones come to their senses or are dead.
-    for process in world.processes.values_mut() {
-        process.hangs_until = process.hangs_until.min(Time(world.now.0 + 60_000));
+    // Where nothing was asked for a long time, hanging ones come to their senses, unless another serves in their place.
+    let well: Vec<_> = world.processes.keys().copied().filter(|id| world.is_well(*id)).collect();
+    let now = world.now;
+    for (id, process) in &mut world.processes {
+        let hangs = process.hangs_until > now;
+        let replaceable = matches!(id.tier, Tier::App | Tier::Web | Tier::Balancer);
+        if hangs && replaceable && well.iter().any(|other| other.tier == id.tier) {
+            process.hangs_until = Time(u64::MAX);
+        } else if hangs {
+            process.hangs_until = process.hangs_until.min(Time(now.0 + 60_000));
+        }
     }
 }
 

@@ -18,13 +18,21 @@ fn every_story_keeps_the_rules_and_settles() -> Result<(), Box<dyn Error>> {
     let count = number("STOA_SIM_SEEDS").unwrap_or(200);
     let all_failures = std::env::var_os("STOA_SIM_GO_ON").is_some();
     let mut failed = String::new();
+    let (mut plans, mut slowest) = (0, (0, 0));
     for seed in from..from + count {
         match stoa_sim::run(seed) {
-            Ok(_) => {}
+            Ok(summary) => {
+                plans += summary.plans;
+                slowest = slowest.max((summary.settled_after, seed));
+            }
             Err(failure) if all_failures => writeln!(failed, "{}: {}", failure.seed, failure.what)?,
             Err(failure) => return Err(told(&failure, 60).into()),
         }
     }
+    println!(
+        "{count} stories, {plans} plans; the slowest to settle took {} s: seed {}",
+        slowest.0, slowest.1
+    );
     if failed.is_empty() { Ok(()) } else { Err(failed.into()) }
 }
 

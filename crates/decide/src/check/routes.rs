@@ -99,6 +99,7 @@ fn serves(case: &Case<'_>, route: &Route) -> bool {
     let running = case.running(id).filter(|r| r.started == route.started && !r.stopping);
     running.is_some_and(|r| match &r.health {
         Health::Failing { streak, .. } => *streak < 3,
-        _ => true,
+        Health::Unproven(failed) => failed.is_none(),
+        Health::Healthy { .. } => true,
     })
 }

@@ -1,1 +1,127 @@
+//! Plans that nobody should make, each refused for its own reason.
 
+use super::{Rule, check};
+use crate::tests::scene::{Scene, id};
+use stoa_model::observed::{DataState, Health, ProcessState};
+use stoa_model::{Action, HostId, InstanceId, Millis, Plan, Spec, Step, Term, Time};
+
+fn rules(scene: &Scene, plan: &Plan) -> Vec<Rule> {
+    let observed = scene.observed();
+    let refused = check(&scene.input(&observed), plan).err().unwrap_or_default();
+    let mut rules: Vec<_> = refused.into_iter().map(|refusal| refusal.rule).collect();
+    rules.dedup();
+    rules
+}
+
+fn step(action: Action) -> Step {
+    Step { host: HostId::local(), action, because: "a test".to_owned() }
+}
+
+fn stop(instance: &str) -> Step {
+    step(Action::Stop { instance: id(instance), grace: Millis(1) })
+}
+
+fn promote(instance: InstanceId, term: u64) -> Step {
+    step(Action::Promote { instance, term: Term(term) })
+}
+
+fn spec(scene: &Scene, instance: &str) -> Spec {
+    let observed = scene.observed();
+    crate::spec::of(&scene.input(&observed), &scene.roster, id(instance)).unwrap()
+}
+
+#[test]
+fn two_writable_primaries() {
+    let mut scene = Scene::settled();
+    let plan = scene.plan();
+    let with = |steps: Vec<Step>| Plan { steps, ..plan.clone() };
+    assert_eq!(rules(&scene, &with(vec![promote(id("database-1"), 1)])), []);
+    assert_eq!(rules(&scene, &with(vec![promote(id("database-2"), 1)])), [Rule::OnePrimary]);
+    assert_eq!(rules(&scene, &with(vec![promote(id("database-1"), 0)])), [Rule::OnePrimary]);
+    let mut other = plan.clone();
+    other.roster.primary = Some(id("database-2"));
+    assert_eq!(rules(&scene, &other), [Rule::OnePrimary], "another primary needs another term");
+    other.roster.term = Term(0);
+    assert_eq!(rules(&scene, &other), [Rule::OnePrimary]);
+    scene.status(id("database-2")).writable = true;
+    assert_eq!(rules(&scene, &with(vec![promote(id("database-1"), 1)])), [Rule::OnePrimary]);
+    scene.seen("database-2").process = ProcessState::Unknown;
+    assert_eq!(rules(&scene, &with(vec![promote(id("database-1"), 1)])), [Rule::OnePrimary]);
+}
+
+#[test]
+fn routes_to_what_is_not_proven() {
+    let scene = Scene::settled();
+    let mut plan = scene.plan();
+    plan.routes.generation = plan.routes.generation.next();
+    plan.routes.app[0].started = Time(1);
+    assert!(rules(&scene, &plan).contains(&Rule::ProvenRoutes), "another start is another process");
+
+    let mut dead = Scene::settled();
+    dead.died("app-1", 1);
+    let plan = Plan { routes: dead.routes.clone(), ..dead.plan() };
+    assert_eq!(rules(&dead, &plan), [Rule::ProvenRoutes]);
+
+    let mut scene = Scene::settled();
+    let all = scene.routes.clone();
+    scene.routes.app.remove(0);
+    scene.running(id("app-1")).health = Health::Unproven(None);
+    let mut plan = scene.plan();
+    plan.routes = stoa_model::Routes { generation: scene.generation().next(), ..all };
+    assert_eq!(rules(&scene, &plan), [Rule::ProvenRoutes]);
+}
+
+#[test]
+fn changed_routes_in_the_same_generation() {
+    let scene = Scene::settled();
+    let mut plan = scene.plan();
+    plan.routes.app_face.timeout = Millis(1);
+    assert_eq!(rules(&scene, &plan), [Rule::Generations]);
+    let mut plan = scene.plan();
+    plan.routes.generation = plan.routes.generation.next();
+    assert_eq!(rules(&scene, &plan), [Rule::Generations]);
+}
+
+#[test]
+fn stops_that_visitors_would_notice() {
+    let scene = Scene::settled();
+    let plan = scene.plan();
+    let with = |steps: Vec<Step>| Plan { steps, ..plan.clone() };
+    assert!(rules(&scene, &with(vec![stop("app-1")])).contains(&Rule::NoStopWhileRouted));
+    assert_eq!(rules(&scene, &with(vec![stop("balancer-1")])), []);
+    assert_eq!(rules(&scene, &with(vec![stop("balancer-1"), stop("balancer-2")])), [Rule::Minimum]);
+    assert_eq!(rules(&scene, &with(vec![stop("database-1"), stop("database-2")])), [Rule::Minimum]);
+    let mut fewer = plan.clone();
+    fewer.routes.app.remove(0);
+    fewer.routes.generation = fewer.routes.generation.next();
+    assert_eq!(rules(&scene, &fewer), [Rule::Minimum]);
+}
+
+#[test]
+fn what_destroys_on_what_is_not_known() {
+    let mut scene = Scene::settled();
+    let plan = scene.plan();
+    let with = |steps: Vec<Step>| Plan { steps, ..plan.clone() };
+    let prepare = step(Action::Prepare { instance: id("database-2"), spec: spec(&scene, "database-2") });
+    assert_eq!(rules(&scene, &with(vec![prepare.clone()])), [Rule::UnknownIsNotDead]);
+    scene.died("database-2", 0);
+    scene.seen("database-2").data = DataState::Unknown;
+    assert_eq!(rules(&scene, &with(vec![prepare])), [Rule::UnknownIsNotDead]);
+    scene.seen("cache-1").process = ProcessState::Unknown;
+    assert_eq!(rules(&scene, &with(vec![stop("cache-1")])), [Rule::UnknownIsNotDead]);
+    scene.now = scene.now + Millis(11_000);
+    assert_eq!(rules(&scene, &with(vec![stop("balancer-1")])), [Rule::UnknownIsNotDead]);
+}
+
+#[test]
+fn two_servers_at_one_endpoint_and_steps_without_a_place() {
+    let scene = Scene::settled();
+    let plan = scene.plan();
+    let with = |steps: Vec<Step>| Plan { steps, ..plan.clone() };
+    let spec = spec(&scene, "app-1");
+    let start = |instance| step(Action::Start { instance: id(instance), spec: spec.clone() });
+    assert_eq!(rules(&scene, &with(vec![start("app-1")])), []);
+    assert_eq!(rules(&scene, &with(vec![start("app-2")])), [Rule::OwnEndpoint]);
+    assert!(rules(&scene, &with(vec![start("app-9")])).contains(&Rule::HasPlace));
+    assert_eq!(rules(&scene, &with(vec![stop("cache-9")])), [], "a process without a place may be stopped");
+}

@@ -1,0 +1,111 @@
+//! Who may take writes, and who follows whom.
+
+use super::scene::{Scene, id};
+use stoa_model::observed::{DataState, Detail, Health, ProcessState};
+use stoa_model::plan::WaitKind;
+use stoa_model::{Endpoint, Port, Term, Time};
+
+fn verbs(scene: &Scene, verb: &str) -> Vec<String> {
+    scene.steps().into_iter().filter(|step| step.starts_with(verb)).collect()
+}
+
+/// The primary came back and refuses writes, as every server does that has just started.
+fn primary_is_back() -> Scene {
+    let mut scene = Scene::settled();
+    scene.status(id("database-1")).writable = false;
+    scene
+}
+
+#[test]
+fn the_lowest_number_is_primary_of_the_first_term() {
+    let scene = Scene::settled();
+    assert_eq!((scene.roster.primary, scene.roster.term), (Some(id("database-1")), Term(1)));
+}
+
+#[test]
+fn a_primary_that_is_back_is_promoted_in_its_term() {
+    let scene = primary_is_back();
+    assert_eq!(verbs(&scene, "promote"), ["promote database-1"]);
+}
+
+#[test]
+fn nothing_is_promoted_while_another_may_be_writable() {
+    type Doubt = fn(&mut Scene);
+    let doubtful: [(&str, Doubt); 3] = [
+        ("writable", |scene| scene.status(id("database-2")).writable = true),
+        ("unknown", |scene| scene.seen("database-2").process = ProcessState::Unknown),
+        ("silent", |scene| {
+            scene.fails("database-2", 1, 100);
+            if let Detail::Database { at, .. } = &mut scene.seen("database-2").detail {
+                *at = Time(0);
+            }
+        }),
+    ];
+    for (what, doubt) in doubtful {
+        let mut scene = primary_is_back();
+        doubt(&mut scene);
+        assert_eq!(verbs(&scene, "promote"), Vec::<String>::new(), "{what}");
+        assert!(scene.waits(WaitKind::Progress, "database-1").contains("database-2"), "{what}");
+    }
+}
+
+#[test]
+fn a_dead_or_just_started_server_is_no_doubt() {
+    let mut scene = primary_is_back();
+    scene.died("database-2", 0);
+    assert_eq!(verbs(&scene, "promote"), ["promote database-1"]);
+
+    let mut scene = primary_is_back();
+    let now = scene.now;
+    scene.running(id("database-2")).started = now;
+    scene.running(id("database-2")).health = Health::Unproven(None);
+    assert_eq!(verbs(&scene, "promote"), ["promote database-1"]);
+}
+
+#[test]
+fn what_takes_writes_and_is_not_primary_is_fenced() {
+    let mut scene = Scene::settled();
+    scene.status(id("database-2")).writable = true;
+    assert_eq!(scene.steps(), ["fence database-2"]);
+}
+
+#[test]
+fn a_replica_follows_the_primary_wherever_it_listens() {
+    let mut scene = Scene::settled();
+    let elsewhere = Endpoint::loopback(Port::try_from(1).unwrap());
+    scene.status(id("database-2")).replication.as_mut().unwrap().primary = elsewhere;
+    assert_eq!(scene.steps(), ["follow database-2"]);
+
+    let mut scene = Scene::settled();
+    let broken = scene.status(id("database-2")).replication.as_mut().unwrap();
+    (broken.applying, broken.error) = (false, Some("duplicate key".to_owned()));
+    assert_eq!(scene.steps(), ["follow database-2"]);
+    assert!(scene.waits(WaitKind::Trouble, "database-2").contains("duplicate key"));
+}
+
+#[test]
+fn an_emptied_primary_does_not_take_the_place_of_a_replica_with_data() {
+    let mut scene = Scene::settled();
+    scene.died("database-1", 0);
+    scene.seen("database-1").data = DataState::Absent;
+    assert_eq!(verbs(&scene, "prepare"), Vec::<String>::new());
+    insta::assert_snapshot!(scene.waits(WaitKind::Trouble, "database-1"), @"it is known that database-2 holds no data of this site: database-1 is its primary and has an empty data folder, and an empty primary must not take the place of one with data");
+}
+
+#[test]
+fn servers_that_know_a_higher_term_raise_it() {
+    let mut scene = Scene::settled();
+    scene.status(id("database-1")).term = Term(7);
+    scene.turn();
+    assert_eq!(scene.roster.term, Term(7));
+    scene.settle();
+}
+
+#[test]
+fn a_restart_waits_until_the_others_are_well() {
+    let mut scene = Scene::settled();
+    scene.intent.site.database.as_mut().unwrap().memory.0 = 9;
+    scene.status(id("database-1")).writable = false;
+    assert_eq!(verbs(&scene, "stop"), Vec::<String>::new());
+    scene.settle();
+}
