@@ -76,7 +76,8 @@ impl Client {
             let report = self.read_report().await?;
             self.reports.push_back(report);
             if self.wire.received.len() >= 2
-                && let (Some(web), Some(app)) = (self.wire.received.pop_front(), self.wire.received.pop_front())
+                && let (Some(web), Some(app)) =
+                    (self.wire.received.pop_front(), self.wire.received.pop_front())
             {
                 return Ok((web, app));
             }

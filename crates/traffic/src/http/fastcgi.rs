@@ -245,7 +245,8 @@ mod tests {
     fn the_method_is_found_across_records() {
         let params = [pair("SCRIPT_NAME", "/index.php"), pair("REQUEST_METHOD", "GET")].concat();
         let (a, b) = params.split_at(7);
-        let wire = [record(1, &[0, 1, 0, 0, 0, 0, 0, 0], 0), record(PARAMS, a, 3), record(PARAMS, b, 0)].concat();
+        let wire =
+            [record(1, &[0, 1, 0, 0, 0, 0, 0, 0], 0), record(PARAMS, a, 3), record(PARAMS, b, 0)].concat();
         assert_eq!(request_method(&wire).as_deref(), Some(b"GET".as_slice()));
         for cut in 0..wire.len() {
             assert_eq!(request_method(&wire[..cut]), None, "{cut}");

@@ -4,8 +4,8 @@
 //! can have noticed that it was sent before: nothing of it was sent, or it is idempotent, all of it is
 //! still held and nothing has been said to the client.
 
-use super::body::{Body, Framing};
 use super::balance::Tried;
+use super::body::{Body, Framing};
 use super::connection::{Connection, Next};
 use super::exchange::{Answered, Failure, Flow, exchange};
 use super::limits::{BODY_BUFFER, HEAD_MAX, TRIES_MAX};

@@ -182,10 +182,13 @@ mod tests {
 
     #[test]
     fn lengths() {
-        for (text, expected) in [("0", Some(0)), ("007", Some(7)), ("123456789012345678", Some(123456789012345678))] {
+        for (text, expected) in
+            [("0", Some(0)), ("007", Some(7)), ("123456789012345678", Some(123456789012345678))]
+        {
             assert_eq!(length(text.as_bytes()), expected);
         }
-        for text in ["", "+1", "-1", "1 ", "1,1", "0x1", "1.0", "18446744073709551616", "9999999999999999999"] {
+        for text in ["", "+1", "-1", "1 ", "1,1", "0x1", "1.0", "18446744073709551616", "9999999999999999999"]
+        {
             assert_eq!(length(text.as_bytes()), None, "{text}");
         }
         let mut out = Vec::new();

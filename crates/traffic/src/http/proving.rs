@@ -6,7 +6,8 @@ use super::response::{self, Towards};
 use super::scan::Scan;
 
 /// Who came, for heads that are rewritten here.
-const VISITOR: Visitor<'static> = Visitor { fields: b"X-Real-IP: 192.0.2.1\r\n", node: b"192.0.2.1", id: &[b'0'; 32] };
+const VISITOR: Visitor<'static> =
+    Visitor { fields: b"X-Real-IP: 192.0.2.1\r\n", node: b"192.0.2.1", id: &[b'0'; 32] };
 
 /// What a parser made of some bytes, as text that can be compared.
 pub type Verdict = Result<String, String>;
@@ -15,7 +16,8 @@ pub type Verdict = Result<String, String>;
 pub fn request_head(bytes: &[u8], cuts: &[usize]) -> Verdict {
     let (from, to) = head(bytes, cuts)?;
     let mut out = Vec::new();
-    let read = request::read(&bytes[from..to], Some(VISITOR), &mut out).map_err(|error| format!("{error:?}"))?;
+    let read =
+        request::read(&bytes[from..to], Some(VISITOR), &mut out).map_err(|error| format!("{error:?}"))?;
     Ok(format!("{to} {read:?} {}", String::from_utf8_lossy(&out)))
 }
 
@@ -23,8 +25,10 @@ pub fn request_head(bytes: &[u8], cuts: &[usize]) -> Verdict {
 pub fn response_head(bytes: &[u8], cuts: &[usize], head_only: bool) -> Verdict {
     let (from, to) = head(bytes, cuts)?;
     let method = if head_only { "HEAD" } else { "GET" };
-    let asked = format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
-    let request = request::read(asked.as_bytes(), None, &mut Vec::new()).map_err(|error| format!("{error:?}"))?;
+    let asked =
+        format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    let request =
+        request::read(asked.as_bytes(), None, &mut Vec::new()).map_err(|error| format!("{error:?}"))?;
     let towards = Towards { request: &request, keep: true, id: Some(VISITOR.id) };
     let mut out = Vec::new();
     let read = response::read(&bytes[from..to], &towards, &mut out)?;

@@ -99,17 +99,15 @@ impl From<ScanError> for Refusal {
 
 /// Reads a complete head and appends to `out` what an instance gets. `visitor` is given by the web face;
 /// what the app face gets was written by nginx and is passed on.
-pub(crate) fn read(
-    head: &[u8],
-    visitor: Option<Visitor<'_>>,
-    out: &mut Vec<u8>,
-) -> Result<Request, Refusal> {
+pub(crate) fn read(head: &[u8], visitor: Option<Visitor<'_>>, out: &mut Vec<u8>) -> Result<Request, Refusal> {
     let mut slots: HeaderSlots<'_> = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(head, &mut slots) {
         Ok(httparse::Status::Complete(n)) if n == head.len() => {}
         Ok(_) => return Err(refusal(400, "the head is not one request")),
-        Err(httparse::Error::Version) => return Err(refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")),
+        Err(httparse::Error::Version) => {
+            return Err(refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"));
+        }
         Err(httparse::Error::TooManyHeaders) => return Err(ScanError::TooLarge.into()),
         Err(_) => return Err(refusal(400, "the head is not valid HTTP/1.1")),
     }
@@ -179,7 +177,9 @@ fn gather<'a>(fields: &[Header<'a>], old: bool) -> Result<Facts<'a>, Refusal> {
                 facts.upgrade = Some(value);
                 facts.upgrades += 1;
             }
-            Field::Accept => facts.html |= value.windows(9).any(|part| part.eq_ignore_ascii_case(b"text/html")),
+            Field::Accept => {
+                facts.html |= value.windows(9).any(|part| part.eq_ignore_ascii_case(b"text/html"))
+            }
             _ => {}
         }
     }

@@ -135,10 +135,8 @@ fn start(
     let serve = move || {
         // Dropped however the thread ends, which is what tells of it.
         let _ended = Ended(ended);
-        let runtime = Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build_local(LocalOptions::default())?;
+        let runtime =
+            Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
         runtime.block_on(async {
             let web = tokio::net::TcpListener::from_std(web)?;
             let app = tokio::net::UnixListener::from_std(app)?;

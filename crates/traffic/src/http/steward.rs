@@ -140,7 +140,9 @@ impl Steward {
             let mut new: Vec<Arc<Upstream>> = Vec::with_capacity(routes.len());
             for route in routes {
                 let same = |u: &&Arc<Upstream>| {
-                    u.instance.id == route.instance && u.endpoint == route.endpoint && u.started == route.started
+                    u.instance.id == route.instance
+                        && u.endpoint == route.endpoint
+                        && u.started == route.started
                 };
                 let instance = instances
                     .entry(route.instance)

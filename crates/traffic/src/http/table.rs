@@ -99,13 +99,13 @@ pub(crate) struct InFlight(Arc<Upstream>);
 
 impl Shared {
     /// For so many threads; the receiver yields what is to be probed.
-    pub(crate) fn new(
-        limits: Limits,
-        threads: usize,
-    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Arc<Upstream>>) {
+    pub(crate) fn new(limits: Limits, threads: usize) -> (Arc<Self>, mpsc::UnboundedReceiver<Arc<Upstream>>) {
         let (ejections, to_probe) = mpsc::unbounded_channel();
-        let face =
-            || FaceShared { usable: Notify::new(), waiting: AtomicU32::new(0), counters: Counters::new(threads) };
+        let face = || FaceShared {
+            usable: Notify::new(),
+            waiting: AtomicU32::new(0),
+            counters: Counters::new(threads),
+        };
         let shared = Shared {
             limits,
             web: face(),

@@ -98,7 +98,9 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
         let end = value.iter().position(|b| *b == b':').unwrap_or(value.len());
         let (name, rest) = value.split_at(end);
         let fine = !name.is_empty()
-            && name.iter().all(|b| matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%'));
+            && name.iter().all(
+                |b| matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%'),
+            );
         (fine, rest)
     };
     let port_is_fine = match port {
@@ -122,14 +124,17 @@ mod tests {
 
     #[test]
     fn targets() {
-        let some = |authority: Option<&str>, path: &str| Some((authority.map(str::to_owned), path.to_owned()));
+        let some =
+            |authority: Option<&str>, path: &str| Some((authority.map(str::to_owned), path.to_owned()));
         assert_eq!(written("GET", "/a?b=c|d"), some(None, "/a?b=c|d"));
         assert_eq!(written("GET", "http://a.example:80/x"), some(Some("a.example:80"), "/x"));
         assert_eq!(written("GET", "HTTP://a.example"), some(Some("a.example"), "/"));
         assert_eq!(written("GET", "https://a.example?q"), some(Some("a.example"), "/?q"));
         assert_eq!(written("OPTIONS", "http://a.example"), some(Some("a.example"), "*"));
         assert_eq!(written("OPTIONS", "*"), some(None, "*"));
-        for target in ["*", "a", "a.example:443", "ftp://a/", "http://", "http:///x", "http://u@a/", "/a#b", "/\u{e9}"] {
+        for target in
+            ["*", "a", "a.example:443", "ftp://a/", "http://", "http:///x", "http://u@a/", "/a#b", "/\u{e9}"]
+        {
             assert_eq!(written("GET", target), None, "{target}");
         }
     }
@@ -139,7 +144,10 @@ mod tests {
         for host in ["a", "a.example", "a:80", "a:", "127.0.0.1:8080", "[::1]", "[::1]:80", "A-b_c"] {
             assert!(is_host(host.as_bytes()), "{host}");
         }
-        for host in ["", ":80", "a b", "a,b", "a/b", "u@a", "a:b", "a:80:80", "[::1", "[x]", "[::1]x", "a\"b", "a:123456"] {
+        for host in [
+            "", ":80", "a b", "a,b", "a/b", "u@a", "a:b", "a:80:80", "[::1", "[x]", "[::1]x", "a\"b",
+            "a:123456",
+        ] {
             assert!(!is_host(host.as_bytes()), "{host}");
         }
     }
@@ -147,7 +155,16 @@ mod tests {
     #[test]
     fn the_space_of_the_balancer() {
         let own = |path: &str| Target { authority: None, path }.is_own_space();
-        for path in ["/.stoa/health", "/.stoa", "/.stoa/x?y", "//.stoa/health", "/a/../.stoa/health", "/%2estoa/health", "/%2Esto%61", "/a%2f.stoa%2fhealth"] {
+        for path in [
+            "/.stoa/health",
+            "/.stoa",
+            "/.stoa/x?y",
+            "//.stoa/health",
+            "/a/../.stoa/health",
+            "/%2estoa/health",
+            "/%2Esto%61",
+            "/a%2f.stoa%2fhealth",
+        ] {
             assert!(own(path), "{path}");
         }
         for path in ["/", "/stoa", "/.stoa2/x", "/a?b=/.stoa/", "/x.stoa/", "/%252estoa"] {

@@ -48,7 +48,11 @@ pub(crate) async fn run(
             ending = true;
             patience.within(worker.shared.limits.progress);
         }
-        if closing || ending { patience.poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into())) } else { Poll::Pending }
+        if closing || ending {
+            patience.poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into()))
+        } else {
+            Poll::Pending
+        }
     })
     .await;
     let in_time = |error: &std::io::Error| error.kind() == std::io::ErrorKind::TimedOut;
