@@ -321,10 +321,9 @@ fn kill_marked(needle: &str) {
         for entry in entries.flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let Ok(environment) = std::fs::read(entry.path().join("environ")) else { continue };
-            if environment.split(|b| *b == 0).any(|variable| variable == needle.as_bytes()) {
-                if let Some(pid) = Pid::from_raw(pid) {
-                    found |= rustix::process::kill_process(pid, Signal::KILL).is_ok();
-                }
+            let marked = environment.split(|b| *b == 0).any(|variable| variable == needle.as_bytes());
+            if let Some(pid) = Pid::from_raw(pid).filter(|_| marked) {
+                found |= rustix::process::kill_process(pid, Signal::KILL).is_ok();
             }
         }
         if !found {

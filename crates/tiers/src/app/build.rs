@@ -196,6 +196,8 @@ async fn commands(
     };
     let mut environment = run::basics(job.release, paths);
     environment.insert("STOA_SITE".to_owned(), job.site.to_string());
+    // A bar is no line of a log.
+    environment.insert("PIP_PROGRESS_BAR".to_owned(), "off".to_owned());
     let registry = |name: &str| {
         REGISTRY_NAMES.contains(&name) || REGISTRY_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };

@@ -82,6 +82,34 @@ impl Listing for Path {
     }
 }
 
+impl Framework {
+    /// Its name, as it is said to the user.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Framework::Django => "Django",
+            Framework::FastApi => "FastAPI",
+            Framework::Wsgi => "Flask or another WSGI application",
+            Framework::Node => "Node",
+            Framework::Php => "PHP",
+            Framework::Rails => "Rails",
+            Framework::Rust => "Rust",
+            Framework::Static => "a site of static files",
+            Framework::Unknown => "nothing that is known",
+        }
+    }
+}
+
+impl Kind {
+    /// As it is written in the file.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::Http => "http",
+            Kind::Php => "php",
+            Kind::Static => "static",
+        }
+    }
+}
+
 impl Detected {
     /// The build commands, ready to run.
     pub fn commands(&self) -> Vec<CommandLine> {

@@ -21,6 +21,14 @@ impl Drop for Running {
     }
 }
 
+async fn until_well(spec: &AppSpec, log: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while let Err(why) = check(spec).await {
+        assert!(Instant::now() < deadline, "{why}: {}", fs::read_to_string(log).unwrap());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test]
 async fn php_fpm_accepts_its_configuration_answers_its_ping_and_ends_cleanly() {
     let root = tempfile::Builder::new().prefix("stoa").tempdir_in("/tmp").unwrap();
@@ -66,12 +74,7 @@ async fn php_fpm_accepts_its_configuration_answers_its_ping_and_ends_cleanly() {
         std::os::unix::process::CommandExt::gid(&mut command, 65534);
     }
     let mut running = Running(command.spawn().unwrap());
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while let Err(why) = check(&spec).await {
-        let log = || fs::read_to_string(root.path().join("log")).unwrap();
-        assert!(Instant::now() < deadline, "{why}: {}", log());
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_well(&spec, &root.path().join("log")).await;
     let answer = super::super::fastcgi::ask(&paths.socket(APP_1), script.to_str().unwrap()).await.unwrap();
     let answer = String::from_utf8(answer).unwrap();
     let body = format!("\r\n\r\nhello {} 0", paths.release(&spec.release).display());

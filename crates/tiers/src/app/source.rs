@@ -7,6 +7,7 @@
 use super::build::failure_path;
 use super::folder;
 use super::git::Git;
+use crate::host::error::FileError;
 use crate::tool::{Ended, ToolError, printable};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -102,13 +103,8 @@ pub enum SourceError {
         error: ToolError,
     },
     /// The state folder could not be written.
-    #[error("could not keep the source at {path}: {error}{}", full(.error))]
-    Write {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] FileError),
 }
 
 /// Takes the code of `source` as the release `number`, unless the newest of the `known` releases is made
@@ -124,7 +120,7 @@ pub async fn take(
     let sources = paths.mirror().parent().map_or_else(|| paths.root().to_owned(), Path::to_owned);
     let made = fs::create_dir_all(&sources)
         .and_then(|()| fs::set_permissions(&sources, fs::Permissions::from_mode(0o700)));
-    made.map_err(|error| SourceError::Write { path: sources.clone(), error })?;
+    made.map_err(FileError::at("make the folder", &sources))?;
     let take = Take { source, number, known, paths, origin: name(&source.location) };
     match &source.location {
         SourceLocation::Folder(folder) => take.folder(folder).await,
@@ -216,9 +212,8 @@ impl Take<'_> {
             return Ok(Taken { release, commit: commit.to_owned(), reused: true, warnings });
         }
         let (release, part) = self.part(commit)?;
-        let at = |error| SourceError::Write { path: part.clone(), error };
-        let file = File::create(&part).map_err(at)?;
-        let output = file.try_clone().map_err(at)?;
+        let file = File::create(&part).map_err(FileError::at("write", &part))?;
+        let output = file.try_clone().map_err(FileError::at("write", &part))?;
         let done = git.run_to(output, ["archive", "--format=tar", commit]).await;
         if let Err(error) = self.ok("archive the commit", done) {
             let _ = fs::remove_file(&part);
@@ -231,19 +226,24 @@ impl Take<'_> {
     /// A folder that git does not know, or knows nothing of.
     async fn copy(&self, folder: &Path, why: Option<String>) -> Result<Taken, SourceError> {
         let part = self.paths.mirror().with_file_name(format!("part-{}.tar", self.number));
-        let at = |error| SourceError::Write { path: part.clone(), error };
-        let file = File::create(&part).map_err(at)?;
-        let output = file.try_clone().map_err(at)?;
+        let file = File::create(&part).map_err(FileError::at("write", &part))?;
+        let output = file.try_clone().map_err(FileError::at("write", &part))?;
         let (from, except) = (folder.to_owned(), self.paths.root().to_owned());
         let copied = tokio::task::spawn_blocking(move || folder::copy(&from, &except, output)).await;
-        let copied = copied.map_err(|error| at(error.into()))?;
+        let copied = copied.map_err(|error| FileError::new("write", &part, error))?;
         let copied = copied.map_err(|(folder, error)| {
             let _ = fs::remove_file(&part);
-            SourceError::Folder { folder, error }
+            match error.kind() {
+                // Nobody reads that from a disk.
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    FileError::new("write", &part, error).into()
+                }
+                _ => SourceError::Folder { folder, error },
+            }
         })?;
         let warnings = why.into_iter().chain(copied.warnings).collect();
         if let Some(release) = self.same(&copied.digest) {
-            fs::remove_file(&part).map_err(at)?;
+            fs::remove_file(&part).map_err(FileError::at("remove", &part))?;
             return Ok(Taken { release, commit: copied.digest, reused: true, warnings });
         }
         let (release, _) = self.part(&copied.digest)?;
@@ -276,7 +276,7 @@ impl Take<'_> {
             let folder = path.parent().unwrap_or(self.paths.root());
             File::open(folder)?.sync_all()
         });
-        kept.map_err(|error| SourceError::Write { path, error })
+        Ok(kept.map_err(FileError::at("write", &path))?)
     }
 
     async fn submodules(&self, git: &Git, commit: &str) -> Result<Vec<String>, SourceError> {
@@ -345,7 +345,9 @@ fn check_url(url: &str) -> Result<(), SourceError> {
     let (host, known) = match url.split_once("://") {
         Some((scheme, rest)) => (rest, SCHEMES.contains(&scheme)),
         // user@host:path
-        None => (url, url.split_once(':').is_some_and(|(host, path)| !host.contains('/') && path != "")),
+        None => {
+            (url, url.split_once(':').is_some_and(|(host, path)| !host.contains('/') && !path.is_empty()))
+        }
     };
     let authority = host.split('/').next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -400,10 +402,6 @@ fn hint(said: &str) -> &'static str {
     } else {
         ""
     }
-}
-
-fn full(error: &io::Error) -> &'static str {
-    if error.kind() == io::ErrorKind::StorageFull { "; free some space and try again" } else { "" }
 }
 
 /// Names like `wanted`, the likest first, else a few of those there are.

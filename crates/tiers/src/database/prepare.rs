@@ -57,11 +57,7 @@ async fn fill(
         .ok_or(DatabaseError::Missing { program: "mariadb-install-db" })?;
     let mut datadir = OsString::from("--datadir=");
     datadir.push(part);
-    let mut common: Vec<OsString> = vec!["--no-defaults".into(), datadir];
-    if user.is_none() && rustix::process::geteuid().is_root() {
-        // It refuses to be root unless it is told to.
-        common.push("--user=root".into());
-    }
+    let common: [OsString; 2] = ["--no-defaults".into(), datadir];
     let tool =
         |program: &Path| Tool::new(program, part).arguments(common.clone()).identity(user).timeout(TIMEOUT);
     let tables = tool(&install)
@@ -107,6 +103,11 @@ fn judge(
     let ended = ended.map_err(|error| DatabaseError::Tool { instance, error })?;
     if ended.status.success() {
         return Ok(ended);
+    }
+    let all = String::from_utf8_lossy(&ended.stderr);
+    if all.contains("error 28") || all.contains("No space left on device") {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        return Err(FileError::new("write", &server.paths.data(instance), full).into());
     }
     let said = without_secrets(server, &ended.complaint());
     Err(DatabaseError::Failed { instance, verb, said })
