@@ -1,4 +1,6 @@
 //! What goes through when nothing fails: requests, bodies, answers, connections.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod common;
 
 use common::{Conn, Role, Server, eventually, id, ok, quick};

@@ -105,7 +105,7 @@ pub(crate) fn read(head: &[u8], visitor: Option<Visitor<'_>>, out: &mut Vec<u8>)
     match parsed.parse_with_uninit_headers(head, &mut slots) {
         Ok(httparse::Status::Complete(n)) if n == head.len() => {}
         Ok(_) => return Err(refusal(400, "the head is not one request")),
-        Err(httparse::Error::Version) => {
+        Err(httparse::Error::Version) if names_a_version(head) => {
             return Err(refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"));
         }
         Err(httparse::Error::TooManyHeaders) => return Err(ScanError::TooLarge.into()),
@@ -144,6 +144,15 @@ pub(crate) fn read(head: &[u8], visitor: Option<Visitor<'_>>, out: &mut Vec<u8>)
     };
     write(out, method, &target, parsed.headers, &facts, &request, visitor);
     Ok(request)
+}
+
+/// Whether the request line is one but for its version.
+fn names_a_version(head: &[u8]) -> bool {
+    let mut words = head.split(|b| *b == b'\r').next().unwrap_or_default().split(|b| *b == b' ');
+    let version = words.nth(2).and_then(|version| version.strip_prefix(b"HTTP/"));
+    let numbered =
+        version.is_some_and(|v| matches!(v, [a, b'.', b] if a.is_ascii_digit() && b.is_ascii_digit()));
+    numbered && words.next().is_none()
 }
 
 fn gather<'a>(fields: &[Header<'a>], old: bool) -> Result<Facts<'a>, Refusal> {

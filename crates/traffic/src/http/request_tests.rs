@@ -64,7 +64,7 @@ fn what_two_servers_could_read_differently_is_refused() {
         ("chunked in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".into(), 400),
         ("HTTP/2.0", "GET / HTTP/2.0\r\nHost: a\r\n\r\n".into(), 505),
         ("HTTP/1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n".into(), 505),
-        ("lower case version", "GET / http/1.1\r\nHost: a\r\n\r\n".into(), 505),
+        ("lower case version", "GET / http/1.1\r\nHost: a\r\n\r\n".into(), 400),
         ("HTTP/0.9", "GET /\r\n\r\n".into(), 400),
         ("two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n".into(), 400),
         ("a tab", "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), 400),

@@ -57,6 +57,7 @@ pub(crate) struct Worker {
     open: RefCell<Vec<Option<Waker>>>,
     vacant: RefCell<Vec<usize>>,
     emptied: Notify,
+    #[expect(clippy::vec_box, reason = "a task holds a set by its box, which moves in and out as it is")]
     spare: RefCell<Vec<Box<Buffers>>>,
     id_prefix: u64,
     id_next: Cell<u64>,

@@ -1,0 +1,10 @@
+//! Never a panic, and never another verdict because the bytes were split.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use stoa_traffic::http::proving::chunked_body;
+
+fuzz_target!(|input: (usize, &[u8])| {
+    let (cut, bytes) = input;
+    assert_eq!(chunked_body(bytes, &[cut]), chunked_body(bytes, &[]));
+});
