@@ -149,7 +149,7 @@ pub fn forgive(release: &ReleaseId, paths: &Paths) -> Result<(), FileError> {
 }
 
 /// Where the failure of a build is noted.
-pub(super) fn failure_path(paths: &Paths, release: &ReleaseId) -> PathBuf {
+fn failure_path(paths: &Paths, release: &ReleaseId) -> PathBuf {
     paths.releases().join(format!("{release}.failed"))
 }
 

@@ -139,6 +139,8 @@ async fn a_build_that_fails_leaves_nothing_but_why() {
     assert!(why.ends_with("ended with exit status 3"), "{why}");
     assert_eq!(last_lines.last().unwrap(), "the reason");
     assert!(!last_lines.concat().contains('\x1b'));
+    forgive(&release, &world.paths).unwrap();
+    assert_eq!(observe(&world.paths)[&release], ReleaseState::Taken);
     // Asked for again, it is tried again; the note goes away with a success.
     world.build_release(&release, &["touch made"], &[], LONG).await.unwrap();
     assert_eq!(observe(&world.paths)[&release], ReleaseState::Built);

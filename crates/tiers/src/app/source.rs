@@ -4,7 +4,6 @@
 //! Builds nothing and runs nothing that the source contains. A folder inside a repository gives the
 //! files of the commit, not of the work tree; a folder that git does not know is copied as it is.
 
-use super::build::failure_path;
 use super::folder;
 use super::git::Git;
 use crate::host::error::FileError;
@@ -107,9 +106,9 @@ pub enum SourceError {
     Write(#[from] FileError),
 }
 
-/// Takes the code of `source` as the release `number`, unless the newest of the `known` releases is made
-/// from the same commit and its build has not failed: then that one is returned. A caller whose build
-/// settings changed since gives no `known` ones.
+/// Takes the code of `source` as the release `number`, unless the newest of the `known` releases, whose
+/// sources are there, is made from the same commit: then that one is returned, even if its build failed
+/// ([`super::build::forgive`]). A caller whose build settings changed since gives no `known` ones.
 pub async fn take(
     source: &Source,
     number: u32,
@@ -251,12 +250,10 @@ impl Take<'_> {
         Ok(Taken { release, commit: copied.digest, reused: false, warnings })
     }
 
-    /// The newest known release, where it is made from `commit` and still good.
+    /// The newest known release, where it is made from `commit`.
     fn same(&self, commit: &str) -> Option<ReleaseId> {
         let newest = self.known.iter().max_by_key(|release| release.number())?;
-        let there = self.paths.source(newest).is_file() || self.paths.release(newest).is_dir();
-        let good = there && !failure_path(self.paths, newest).exists();
-        (good && commit.starts_with(newest.commit())).then(|| newest.clone())
+        commit.starts_with(newest.commit()).then(|| newest.clone())
     }
 
     /// The new release and where its source is written before it is whole.
