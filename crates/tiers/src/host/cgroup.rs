@@ -38,6 +38,13 @@ impl Cgroups {
         Cgroups { site: Some(site), memory }
     }
 
+    /// Removes the site's group when the last instance is gone.
+    pub(crate) fn remove(&self) {
+        if let Some(site) = &self.site {
+            remove(site);
+        }
+    }
+
     /// Makes the group of an instance, with its bound on memory.
     pub(crate) fn make(&self, instance: InstanceId, memory: Option<u64>) -> Option<PathBuf> {
         let group = self.site.as_ref()?.join(instance.to_string());

@@ -90,10 +90,12 @@ impl Tail {
         if flock(&file, FlockOperation::NonBlockingLockShared).is_err() {
             return;
         }
-        let part = inode(&rotated(&self.path, 1));
-        if part != self.part && part.is_some() {
-            self.change_over(ready);
-            self.part = part;
+        let parts = self.new_parts();
+        for part in parts.iter().rev() {
+            self.change_over(&rotated(&self.path, *part), ready);
+        }
+        if !parts.is_empty() {
+            self.part = inode(&rotated(&self.path, 1));
         }
         let length = file.metadata().map_or(0, |stat| stat.len());
         if length < self.offset {
@@ -106,10 +108,16 @@ impl Tail {
         }
     }
 
-    /// The log's front has become the newest old part: what was not read of it is read there, and the rest
-    /// now stands at the log's beginning.
-    fn change_over(&mut self, ready: &mut VecDeque<Followed>) {
-        let Ok(file) = open(&rotated(&self.path, 1)) else { return };
+    /// The numbers of the parts that were cut off since the last look, the newest first.
+    fn new_parts(&self) -> Vec<u32> {
+        let parts = (1..).map_while(|number| Some((number, inode(&rotated(&self.path, number))?)));
+        parts.take_while(|(_, inode)| Some(*inode) != self.part).map(|(number, _)| number).collect()
+    }
+
+    /// The log's front has become this part: what was not read of it is read there, and the rest now
+    /// stands at the log's beginning, or in the next part.
+    fn change_over(&mut self, part: &Path, ready: &mut VecDeque<Followed>) {
+        let Ok(file) = open(part) else { return };
         let length = file.metadata().map_or(0, |stat| stat.len());
         while self.offset < length {
             let Ok(bytes) = read(&file, self.offset, (length - self.offset).min(READ_MAX)) else { break };

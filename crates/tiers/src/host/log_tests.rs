@@ -1,7 +1,7 @@
 use super::*;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 fn appender(path: &Path) -> File {
     std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap()
@@ -32,31 +32,32 @@ fn collapses(folder: &Path) -> bool {
 
 #[tokio::test]
 async fn rotation_while_a_writer_writes_loses_no_line_for_reader_and_follower() {
-    const LINES: u64 = 40_000;
+    const PARTS: u32 = 100;
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("current.log");
     let lossless = collapses(folder.path());
     let mut follower = Follower::from_end([("app-1".to_owned(), log.clone())]);
     let mut file = appender(&log);
-    let done = Arc::new(AtomicBool::new(false));
+    let rotations = Arc::new(AtomicU32::new(0));
     let writer = std::thread::spawn({
-        let done = done.clone();
+        let rotations = rotations.clone();
         move || {
-            for number in 0..LINES {
+            let mut number = 0_u64;
+            while rotations.load(Ordering::SeqCst) < 4 {
                 writeln!(file, "line {number} {}", "x".repeat(50)).unwrap();
+                number += 1;
             }
-            done.store(true, Ordering::SeqCst);
+            writeln!(file, "line {number} last").unwrap();
+            number
         }
     });
     let rotator = std::thread::spawn({
         let log = log.clone();
         move || {
-            let mut rotations = 0;
-            while !done.load(Ordering::SeqCst) {
-                rotations += u32::from(rotate(&log, 400_000, 20).unwrap());
+            while rotations.load(Ordering::SeqCst) < 4 {
+                rotations.fetch_add(u32::from(rotate(&log, 100_000, PARTS).unwrap()), Ordering::SeqCst);
                 std::thread::yield_now();
             }
-            rotations
         }
     });
     let mut seen = Vec::new();
@@ -64,24 +65,24 @@ async fn rotation_while_a_writer_writes_loses_no_line_for_reader_and_follower() 
         loop {
             let Followed { source, line } = follower.next().await;
             assert_eq!(source, "app-1");
-            let number: u64 = line.split(' ').nth(1).unwrap().parse().unwrap();
-            seen.push(number);
-            if number == LINES - 1 {
+            seen.push(line.split(' ').nth(1).unwrap().parse::<u64>().unwrap());
+            if line.ends_with("last") {
                 return;
             }
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(60), follow).await.unwrap();
-    writer.join().unwrap();
-    assert!(rotator.join().unwrap() >= 2);
+    let last = writer.join().unwrap();
+    rotator.join().unwrap();
     if lossless {
         let mut text = String::new();
-        for part in (1..20).rev().map(|number| rotated(&log, number)).chain([log.clone()]) {
+        for part in (1..PARTS).rev().map(|number| rotated(&log, number)).chain([log.clone()]) {
             text.push_str(&std::fs::read_to_string(part).unwrap_or_default());
         }
         let written: Vec<u64> =
             text.lines().map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect();
-        assert_eq!(written, (0..LINES).collect::<Vec<_>>());
+        assert!(written == (0..=last).collect::<Vec<_>>(), "a line is missing or out of its place");
+        assert!(seen == written, "the follower missed a line or saw one twice");
     }
 }
 

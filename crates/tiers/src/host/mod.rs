@@ -20,6 +20,8 @@ mod spawn;
 mod start;
 mod stop;
 mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod usage;
 pub mod users;
 
@@ -28,3 +30,6 @@ pub use error::{FileError, HostError};
 pub use launch::Launch;
 pub use processes::{Processes, Started, Subject};
 pub use users::Users;
+
+#[cfg(test)]
+mod tests;

@@ -86,10 +86,10 @@ impl Processes {
     pub fn running(&self) -> Vec<Subject> {
         let table = self.shared.table();
         let alive = table.iter().filter_map(|(id, entry)| match entry {
-            Entry::Alive(alive) => Some((*id, alive)),
+            Entry::Alive(alive) => Some((*id, alive.as_ref())),
             _ => None,
         });
-        let subject = |(instance, alive): (InstanceId, &Box<Alive>)| Subject {
+        let subject = |(instance, alive): (InstanceId, &Alive)| Subject {
             instance,
             pid: alive.identity.pid,
             started: alive.identity.started,
@@ -144,6 +144,13 @@ impl Processes {
         alive.record.digest = spec.digest();
         alive.record.spec = Some(spec.clone());
         alive.record.store(&self.shared.paths)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Only when it is empty.
+        self.cgroups.remove();
     }
 }
 

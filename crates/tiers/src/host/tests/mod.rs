@@ -1,0 +1,5 @@
+//! Processes with real ones.
+
+mod adoption;
+mod ending;
+mod starting;
