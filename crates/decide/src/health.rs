@@ -2,7 +2,7 @@
 //! that it is started anew. Never stops what still serves.
 
 use crate::drain;
-use crate::planner::Planner;
+use crate::planner::{self, Planner};
 use crate::sight::Standing;
 use stoa_model::observed::{Health, Running};
 use stoa_model::plan::WaitKind;
@@ -61,30 +61,22 @@ fn judge(plan: &mut Planner<'_>, id: InstanceId, running: &Running) {
 
 fn unproven(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: Option<&str>) {
     let limit = plan.spec(id).map_or(Millis::from_secs(60), |spec| spec.start_timeout());
+    let age = plan.input.now.since(running.started);
+    // A bad answer is no trouble yet of what has just begun, but it is of what should be there by now.
+    let trouble = running.crashes > 0 || (why.is_some() && age.0 > limit.0 / 2);
     let why = why.unwrap_or("no check was answered yet");
     if plan.runs_outdated(id) {
-        stop(
-            plan,
-            id,
-            format!("{id} was never healthy and runs as something that is no longer wanted: {why}"),
-        );
-    } else if plan.input.now.since(running.started) > limit {
+        let because = format!("{id} was never healthy and runs as something no longer wanted: {why}");
+        stop(plan, id, because);
+    } else if age > limit {
         stop(plan, id, format!("{id} did not become healthy within {limit} of its start: {why}"));
-        plan.wait(
-            WaitKind::Trouble,
-            id,
-            format!("it becomes healthy within {limit} of its next start: {why}"),
-        );
-    } else {
-        let again = running.crashes > 0;
-        let kind = if again { WaitKind::Trouble } else { WaitKind::Progress };
-        let before = if again {
-            format!(" (it ended {} before)", crate::planner::times(running.crashes))
-        } else {
-            String::new()
-        };
-        plan.wait(kind, id, format!("it is healthy, which may take {limit} from its start{before}: {why}"));
     }
+    let before = match running.crashes {
+        0 => String::new(),
+        n => format!("; it ended {} before", planner::times(n)),
+    };
+    let kind = if trouble { WaitKind::Trouble } else { WaitKind::Progress };
+    plan.wait(kind, id, format!("it is healthy, within {limit} of its start{before}: {why}"));
 }
 
 fn failing(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: &str) {

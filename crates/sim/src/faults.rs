@@ -4,7 +4,7 @@ use crate::world::{World, release};
 use stoa_model::intent::Power;
 use stoa_model::observed::ReleaseState;
 use stoa_model::site::Bytes;
-use stoa_model::{InstanceId, Tier, Time};
+use stoa_model::{Endpoint, InstanceId, Tier, Time};
 
 const FAULTS: &[fn(&mut World)] = &[
     kill,
@@ -33,6 +33,7 @@ const FAULTS: &[fn(&mut World)] = &[
     configure,
     configure,
     power,
+    stray,
 ];
 
 /// Something goes wrong, or is asked for.
@@ -48,8 +49,9 @@ pub(crate) fn end(world: &mut World) {
     world.failing_steps = 0;
     world.bad_starts.clear();
     if let Some(daemon) = &mut world.daemon {
-        daemon.frozen = None;
-        daemon.silent_until.clear();
+        let now = world.now;
+        daemon.silent_until.values_mut().for_each(|until| *until = now.min(*until));
+        daemon.frozen.iter_mut().for_each(|(until, _)| *until = now.min(*until));
     }
     let asked = &world.intent.release;
     if world.bad_builds.contains(asked) || world.sick_releases.contains(asked) {
@@ -246,6 +248,19 @@ fn configure(world: &mut World) {
     if let Some(what) = what {
         world.tell(format!("the config changes: {what}"));
     }
+}
+
+/// A process is there that no roster knows, as after a store was put back from a backup.
+fn stray(world: &mut World) {
+    let id = InstanceId::new(Tier::App, 9);
+    let known = world.roster.instances.contains_key(&id) || world.processes.contains_key(&id);
+    let model =
+        world.processes.iter().find(|(id, _)| id.tier == Tier::App).map(|(_, process)| process.clone());
+    let Some(mut process) = model.filter(|_| !known) else { return };
+    process.endpoint = Endpoint::Unix(world.paths.socket(id));
+    process.ends = None;
+    world.tell(format!("{id} runs and nobody knows why"));
+    world.processes.insert(id, process);
 }
 
 fn power(world: &mut World) {

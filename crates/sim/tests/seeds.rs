@@ -15,7 +15,7 @@ fn every_story_keeps_the_rules_and_settles() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let from = number("STOA_SIM_FROM").unwrap_or(0);
-    let count = number("STOA_SIM_SEEDS").unwrap_or(200);
+    let count = number("STOA_SIM_SEEDS").unwrap_or(300);
     let all_failures = std::env::var_os("STOA_SIM_GO_ON").is_some();
     let mut failed = String::new();
     let (mut plans, mut slowest) = (0, (0, 0));
