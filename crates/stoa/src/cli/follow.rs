@@ -111,15 +111,15 @@ impl Follow<'_> {
                 typed.line("logs build")
             ),
             log => format!(
-                "see more: {}\nmend the cause, then: {}",
-                typed.line(&format!("logs {log}")),
-                typed.folder_line("up")
+                "mend it, then: {}\nsee more: {}",
+                typed.folder_line("up"),
+                typed.line(&format!("logs {log}"))
             ),
         };
         let lines = reason.lines.iter().map(|line| harmless(line)).collect::<Vec<_>>();
         let lines = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().to_vec();
-        let why = format!("{}\nThe rest of the site is left as it is.", harmless(&reason.why));
-        Failure::failed(harmless(&reason.what), why, next).with_lines(lines)
+        let next = format!("{next}\nThe rest of the site is left as it is.");
+        Failure::failed(harmless(&reason.what), harmless(&reason.why), next).with_lines(lines)
     }
 
     /// What ctrl-C leaves.

@@ -2,7 +2,7 @@ use super::args::LogTarget;
 use super::config_report::ConfigReport;
 use super::locate::FILE;
 use super::style::{Style, harmless};
-use super::typed::word;
+use super::typed::{Typed, word};
 use super::*;
 use clap::Parser;
 use std::path::{Path, PathBuf};
@@ -221,6 +221,34 @@ fn files_that_are_no_site_are_refused() {
         let failure = if path == "nowhere" { load("nowhere/stoa.toml") } else { load(path) };
         assert!(failure.code == 2 && failure.problem.why.contains(word), "{path}: {failure:?}");
     }
+}
+
+#[test]
+fn what_to_type_next_works_where_the_reader_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    write_site(&root.join("my shop"), GOOD);
+    let mut place = place(&root);
+    let typed = |place: &Place, global: &Global, folder: Option<&str>| {
+        let located = place.locate(global, folder.map(Path::new)).unwrap();
+        let typed = Typed::new(place, global, &located.paths, located.file.as_deref());
+        let rest = |line: String| line.split_once(' ').unwrap().1.to_owned();
+        (rest(typed.line("status")), rest(typed.folder_line("up")))
+    };
+    let told = |status: &str, up: &str| (status.to_owned(), up.to_owned());
+    let global = Global::default();
+    let first = typed(&place, &global, Some("my shop"));
+    assert_eq!(first, told("status --config 'my shop'", "up 'my shop'"));
+    // Its state can be found now, its file cannot.
+    let state = root.join("home/.local/state/stoa/shop");
+    std::fs::create_dir_all(&state).unwrap();
+    std::fs::write(state.join("state.db"), "").unwrap();
+    assert_eq!(typed(&place, &global, Some("my shop")), told("status", "up 'my shop'"));
+    assert_eq!(typed(&place, &global, None), told("status", "up DIR"));
+    let given = Global { state: Some("st".into()), ..Global::default() };
+    assert_eq!(typed(&place, &given, Some("my shop")), told("status --state st", "up 'my shop' --state st"));
+    place.current = root.join("my shop");
+    assert_eq!(typed(&place, &global, None), told("status", "up"));
 }
 
 #[test]

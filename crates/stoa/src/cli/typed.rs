@@ -9,45 +9,57 @@ use stoa_model::Paths;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Typed {
     program: String,
+    /// For verbs that need the site's state.
     options: String,
+    /// For verbs that need the site's file.
+    folder: String,
 }
 
 impl Typed {
     /// For the site at `paths` described by `file`, from `place`, after `global` was typed.
     pub(crate) fn new(place: &Place, global: &Global, paths: &Paths, file: Option<&Path>) -> Self {
-        let mut options = String::new();
-        let bare = place.locate(&Global::default(), None).map(|found| (found.paths, found.file));
-        let found = bare.as_ref().is_ok_and(|(found, _)| found == paths);
-        if !found && let Some(folder) = file.and_then(Path::parent) {
-            let near = folder.strip_prefix(&place.current).unwrap_or(folder);
-            let near = if near.as_os_str().is_empty() { Path::new(".") } else { near };
-            options.push_str(&format!(" --config {}", word(&near.to_string_lossy())));
-        }
-        if let Some(state) = &global.state {
-            options.push_str(&format!(" --state {}", word(&state.to_string_lossy())));
-        }
-        Typed { program: program(), options }
+        let state = global.state.as_ref().map(|state| format!(" --state {}", word(&state.to_string_lossy())));
+        let state = state.unwrap_or_default();
+        let near = file.and_then(Path::parent).map(|folder| match folder.strip_prefix(&place.current) {
+            Ok(near) if near.as_os_str().is_empty() => ".".to_owned(),
+            Ok(near) => word(&near.to_string_lossy()),
+            Err(_) => word(&folder.to_string_lossy()),
+        });
+        let folder = match &near {
+            // Nobody knows where the file of a site is that was found by its state.
+            None => " DIR".to_owned(),
+            Some(_) if place.nearest().as_deref() == file => String::new(),
+            Some(near) => format!(" {near}"),
+        };
+        let bare = place.locate(&Global::default(), None);
+        let options = match near {
+            Some(near) if !bare.is_ok_and(|found| found.paths == *paths) && state.is_empty() => {
+                format!(" --config {near}")
+            }
+            _ => String::new(),
+        };
+        Typed { program: program(), options: format!("{options}{state}"), folder: format!("{folder}{state}") }
     }
 
     /// For a command that may have no site yet.
     pub(crate) fn bare() -> Self {
-        Typed { program: program(), options: String::new() }
+        Typed { program: program(), options: String::new(), folder: String::new() }
     }
 
     /// As tests want it.
     #[cfg(test)]
     pub(crate) fn plain() -> Self {
-        Typed { program: "stoa".to_owned(), options: String::new() }
+        Typed { program: "stoa".to_owned(), options: String::new(), folder: String::new() }
     }
 
-    /// The line for a verb and its arguments.
+    /// The line for a verb and its arguments that needs the site's state.
     pub(crate) fn line(&self, verb: &str) -> String {
         format!("{} {verb}{}", self.program, self.options)
     }
 
-    /// The line for a verb that takes the site's folder as its argument.
+    /// The line for a verb that needs the site's file.
     pub(crate) fn folder_line(&self, verb: &str) -> String {
-        format!("{} {verb}{}", self.program, self.options.replacen(" --config", "", 1))
+        format!("{} {verb}{}", self.program, self.folder)
     }
 }
 

@@ -113,9 +113,10 @@ impl<S: Store> Agent<S> {
         });
     }
 
-    /// Forgets the failures of `subject`: the operator has changed something, so it is tried at once.
+    /// Forgets what failed: the operator has changed something, so it is tried at once.
     pub(crate) fn forgive(&self) {
         lock(&self.work).failures.clear();
+        self.hands.processes().forgive();
     }
 
     async fn append(&self, entries: &[NewEntry]) {

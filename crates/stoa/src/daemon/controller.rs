@@ -3,17 +3,25 @@
 //! It judges through `decide` alone and touches nothing: acting is the agents' part.
 
 use crate::store::{NewEntry, Store, StoreError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use stoa_decide::Input;
 use stoa_model::intent::Power;
 use stoa_model::journal::Kind;
-use stoa_model::{Intent, Paths, Plan, Routes};
+use stoa_model::{Intent, Millis, Paths, Plan, Routes, Time};
 use stoa_tiers::host::clock;
+
+/// A command that starts a daemon asks something of it within this time.
+const ASKED_WITHIN: Millis = Millis::from_secs(3);
 
 /// Decides for the site.
 pub(crate) struct Controller<S> {
     store: Arc<S>,
     paths: Paths,
+    /// Set by the operator: this very daemon was asked to take the site down.
+    down_asked: Arc<AtomicBool>,
+    /// When this daemon began.
+    began: Time,
     /// The last thing that went wrong here, so that the journal says it once and not every cycle.
     trouble: Mutex<String>,
 }
@@ -31,8 +39,8 @@ pub(crate) enum Outlook {
 
 impl<S: Store> Controller<S> {
     /// A controller of the site in `store`.
-    pub(crate) fn new(store: Arc<S>, paths: Paths) -> Self {
-        Controller { store, paths, trouble: Mutex::new(String::new()) }
+    pub(crate) fn new(store: Arc<S>, paths: Paths, down_asked: Arc<AtomicBool>) -> Self {
+        Controller { store, paths, down_asked, began: clock::now(), trouble: Mutex::new(String::new()) }
     }
 
     /// One decision, from everything the store holds now.
@@ -72,7 +80,19 @@ impl<S: Store> Controller<S> {
             self.store.append(&[routes_entry(&routes, &plan.routes)]).await?;
         }
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        Ok(outlook(&intent, &plan))
+        Ok(self.outlook(&intent, &plan))
+    }
+
+    fn outlook(&self, intent: &Intent, plan: &Plan) -> Outlook {
+        // A daemon that was just started for a site that is off was started by a command that is about to
+        // ask something of it.
+        let asked = self.down_asked.load(Ordering::Relaxed);
+        let just_began = !asked && clock::now().since(self.began) < ASKED_WITHIN;
+        match (intent.power, plan.settled()) {
+            (Power::Off, true) if !just_began => Outlook::Over,
+            (_, true) => Outlook::Settled,
+            _ => Outlook::UnderWay,
+        }
     }
 
     async fn say_once(&self, kind: Kind, because: String) {
@@ -92,14 +112,6 @@ impl<S: Store> Controller<S> {
         if let Err(error) = self.store.append(&[entry]).await {
             tracing::error!("the journal cannot be written: {error}");
         }
-    }
-}
-
-fn outlook(intent: &Intent, plan: &Plan) -> Outlook {
-    match (intent.power, plan.settled()) {
-        (Power::Off, true) if plan.roster.instances.is_empty() => Outlook::Over,
-        (_, true) => Outlook::Settled,
-        _ => Outlook::UnderWay,
     }
 }
 

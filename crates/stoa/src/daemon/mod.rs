@@ -28,6 +28,7 @@ use hands::Hands;
 use miette::{IntoDiagnostic, WrapErr, miette};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use stoa_model::{HostId, Paths};
 use tokio::sync::Notify;
 
@@ -51,11 +52,12 @@ async fn serve(paths: &Paths) -> miette::Result<()> {
     let hands = Hands::open(paths.clone(), wake.clone()).await.map_err(|error| miette!("{error}"))?;
     let hands = Arc::new(hands);
     let agent = Arc::new(Agent::new(HostId::local(), store.clone(), hands.clone(), wake.clone()));
-    let controller = Controller::new(store.clone(), paths.clone());
+    let down_asked = Arc::new(AtomicBool::new(false));
+    let controller = Controller::new(store.clone(), paths.clone(), down_asked.clone());
     let gauges = Arc::new(Gauges::new());
     tokio::spawn(gauges::run(gauges.clone(), hands.clone(), paths.clone()));
-    let operator =
-        Arc::new(Operator::new(paths.clone(), store.clone(), hands.clone(), agent.clone(), wake.clone()));
+    let operator = Operator::new(paths.clone(), store.clone(), hands, agent.clone(), wake.clone(), down_asked);
+    let operator = Arc::new(operator);
     api::serve(paths, api::State { store: store.clone(), operator, gauges, paths: paths.clone() }).await?;
     tracing::info!(pid = std::process::id(), "the daemon is up");
 

@@ -9,6 +9,7 @@ use crate::api::types::{
 use crate::store::{NewEntry, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use stoa_decide::Input;
 use stoa_model::intent::Power;
 use stoa_model::journal::Kind;
@@ -26,6 +27,8 @@ pub(crate) struct Operator<S> {
     hands: Arc<Hands>,
     agent: Arc<Agent<S>>,
     wake: Arc<Notify>,
+    /// Tells the controller that `down` was asked of this very daemon.
+    down_asked: Arc<AtomicBool>,
     /// One change of the intent at a time: taking a source can take minutes.
     turn: Mutex<()>,
 }
@@ -38,8 +41,9 @@ impl<S: Store> Operator<S> {
         hands: Arc<Hands>,
         agent: Arc<Agent<S>>,
         wake: Arc<Notify>,
+        down_asked: Arc<AtomicBool>,
     ) -> Self {
-        Operator { paths, store, hands, agent, wake, turn: Mutex::new(()) }
+        Operator { paths, store, hands, agent, wake, down_asked, turn: Mutex::new(()) }
     }
 
     /// Takes the source as it is now and asks for the site as the file says.
@@ -67,6 +71,7 @@ impl<S: Store> Operator<S> {
         let taken = self.hands.take_source(&request.site, anew).await.map_err(|problem| *problem)?;
         let journal = self.store.last_entry().await.map_err(kept_not)?;
         let intent = next_intent(before, request.site, taken.release.clone());
+        self.down_asked.store(false, Ordering::Relaxed);
         self.store.put_intent(&intent, Some(&request.text)).await.map_err(kept_not)?;
         let text = format!("up with release {}", taken.release);
         self.asked(text, format!("stoa up with {}", request.file.display())).await?;
@@ -149,6 +154,7 @@ impl<S: Store> Operator<S> {
         let journal = self.store.last_entry().await.map_err(kept_not)?;
         if let Some(mut intent) = self.store.intent().await.map_err(kept_not)? {
             intent.power = Power::Off;
+            self.down_asked.store(true, Ordering::Relaxed);
             self.store.put_intent(&intent, None).await.map_err(kept_not)?;
         }
         let text = "every tier is stopped, from the visitor's side inwards".to_owned();

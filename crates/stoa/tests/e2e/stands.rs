@@ -15,7 +15,7 @@ fn up_brings_a_site_and_down_leaves_nothing() {
     assert_eq!((page.status, page.body.starts_with("hello from app-")), (200, true), "{page:?}");
     assert!(page.header("x-request-id").is_some(), "{page:?}");
     let css = get(site.address, "www.example.com", "/static/site.css").expect("an answer");
-    assert_eq!((css.status, css.header("content-type")), (200, Some("text/css")), "{css:?}");
+    assert_eq!((css.status, css.header("content-type")), (200, Some("text/css; charset=utf-8")), "{css:?}");
     let stranger = get(site.address, "other.example.org", "/").expect("an answer");
     assert_eq!(stranger.status, 421, "{stranger:?}");
 

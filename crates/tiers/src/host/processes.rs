@@ -126,6 +126,21 @@ impl Processes {
         }
     }
 
+    /// Counts crashes anew: the operator has changed something, so that what failed is tried at once.
+    pub fn forgive(&self) {
+        for entry in self.shared.table().values_mut() {
+            let record = match entry {
+                Entry::Dead(dead) | Entry::Starting(Some(dead)) => &mut dead.record,
+                Entry::Alive(alive) => &mut alive.record,
+                Entry::Starting(None) | Entry::Unreadable(_) => continue,
+            };
+            if record.crashes > 0 {
+                record.crashes = 0;
+                self.shared.write_down(record);
+            }
+        }
+    }
+
     /// Sends a signal to an instance's main process.
     pub fn signal(&self, instance: InstanceId, signal: Signal) -> Result<(), HostError> {
         let pidfd = match self.shared.table().get(&instance) {

@@ -104,14 +104,7 @@ fn stop(
     typed: &Typed,
 ) -> Outcome<BTreeSet<InstanceId>> {
     let failed = |error| Failure::client(error, &typed.folder_line("up"));
-    let left = || {
-        Failure::failed(
-            "interrupted",
-            "only this command ended: the site goes on stopping",
-            typed.line("status"),
-        )
-    };
-    match session.wait(client.status()).map_err(|_| left())? {
+    match session.wait(client.status()).map_err(|_| interrupted(typed))? {
         Err(ClientError::NotRunning { .. }) if !leftovers(paths) => return Ok(BTreeSet::new()),
         Err(ClientError::NotRunning { .. }) => {
             // Processes without a daemon: a new one adopts them, and stops them in order.
@@ -120,7 +113,7 @@ fn stop(
         Err(error) if matches!(error, ClientError::Forbidden { .. }) => return Err(failed(error)),
         Ok(_) | Err(_) => {}
     }
-    session.wait(client.down()).map_err(|_| left())?.map_err(failed)?;
+    session.wait(client.down()).map_err(|_| interrupted(typed))?.map_err(failed)?;
     watch(context, session, client, typed)
 }
 
@@ -134,51 +127,50 @@ fn watch(
     let screen = context.screen;
     let began = Instant::now();
     let mut heard = began;
-    let mut block_lines = Block::new(screen);
+    let mut lingers: Option<Instant> = None;
+    let mut shown = Block::new(screen);
     let mut seen: BTreeSet<InstanceId> = BTreeSet::new();
     let mut before: BTreeSet<InstanceId> = BTreeSet::new();
     loop {
-        match session.wait(client.status()) {
-            Err(_) => {
-                return Err(Failure::failed(
-                    "interrupted",
-                    "only this command ended: the daemon goes on stopping the site",
-                    format!("look: {}", typed.line("status")),
-                ));
-            }
-            Ok(Ok(status)) => {
+        match session.wait(client.status()).map_err(|_| interrupted(typed))? {
+            Ok(status) => {
                 heard = Instant::now();
                 let now = running(&status);
+                lingers = if now.is_empty() { lingers.or(Some(heard)) } else { None };
                 if screen.live {
                     let clock = Clock { since: span(began), building: None };
-                    block_lines.draw(&block(&status, clock, screen.style, screen.width));
+                    shown.draw(&block(&status, clock, screen.style, screen.width));
                 } else {
-                    for gone in before.difference(&now) {
-                        screen.say(&format!("{gone} stopped"));
-                    }
+                    before.difference(&now).for_each(|gone| screen.say(&format!("{gone} stopped")));
                 }
                 seen.extend(&now);
                 before = now;
             }
-            Ok(Err(ClientError::NotRunning { .. })) => break,
-            // Its last answer may be cut off by its end.
-            Ok(Err(error)) if heard.elapsed() > PATIENCE => {
+            Err(ClientError::NotRunning { .. }) => break,
+            Err(error) if heard.elapsed() > PATIENCE => {
                 return Err(Failure::client(error, &typed.folder_line("up")));
             }
-            Ok(Err(_)) => {}
+            // Its last answer may be cut off by its end.
+            Err(_) => {}
         }
-        if session.pause(LOOK).is_err() {
-            continue;
+        if lingers.is_some_and(|since| since.elapsed() > PATIENCE) {
+            let why = "nothing of the site runs any more; only its daemon goes on";
+            return Err(Failure::failed("the daemon does not end", why, format!("see why: {}", typed.line("logs daemon"))));
         }
+        session.pause(LOOK).map_err(|_| interrupted(typed))?;
     }
     if screen.live {
-        block_lines.clear();
+        shown.clear();
     } else {
-        for gone in &before {
-            screen.say(&format!("{gone} stopped"));
-        }
+        before.iter().for_each(|gone| screen.say(&format!("{gone} stopped")));
     }
     Ok(seen)
+}
+
+/// Ctrl-C while the site stops.
+fn interrupted(typed: &Typed) -> Failure {
+    let why = "only this command ended: the daemon goes on stopping the site";
+    Failure::failed("interrupted", why, format!("look: {}", typed.line("status")))
 }
 
 fn running(status: &Status) -> BTreeSet<InstanceId> {

@@ -39,6 +39,8 @@ pub(crate) fn run(context: &Context, arguments: &Up) -> Outcome<ExitCode> {
         screen.warn(&format!("warning: {warning}"));
     }
 
+    // The site can be found without its file now.
+    let typed = Typed::new(&context.place, &context.global, &loaded.paths, Some(&request.file));
     let mut judge = Judge::new(Some(accepted.release), start_timeout);
     let follow = Follow { screen, client: &client, typed: &typed, began };
     match follow.until(&mut session, &mut judge)? {
