@@ -289,6 +289,23 @@ fn an_instance_that_does_not_answer_in_time() {
 }
 
 #[test]
+fn a_slow_upload_is_not_the_fault_of_the_instance() {
+    let server = Server::answering(|request| ok(request.body.len().to_string()));
+    let mut role = Role::start();
+    role.app_face("http", "/", 100);
+    role.route(&[], &[&server]);
+    let mut conn = role.connect_app();
+    conn.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n");
+    let begun = Instant::now();
+    // Longer than the instance may take to answer: its time begins when it has been sent everything.
+    while begun.elapsed() < Duration::from_millis(400) {
+        std::thread::yield_now();
+    }
+    conn.send(vec![b'x'; 20_000]);
+    assert_eq!(conn.message(false).unwrap().text(), "20000");
+}
+
+#[test]
 fn bad_answers_are_not_passed_on() {
     for part in [
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

@@ -188,6 +188,17 @@ fn fastcgi_goes_elsewhere_where_that_is_safe() {
 }
 
 #[test]
+fn fastcgi_without_an_instance_is_answered() {
+    let mut role = Role::with(Limits { wait: Duration::from_millis(50), ..quick() }, 1);
+    role.app_face("php", "/", 60_000);
+    role.apply();
+    let answer = String::from_utf8_lossy(&ask_fastcgi(&role, "GET")).into_owned();
+    assert!(answer.contains("Status: 503\r\n"), "{answer:?}");
+    assert!(answer.contains("503: no server is ready to answer\n"), "{answer:?}");
+    role.report_until(|report| report.app_face.status[4] == 1);
+}
+
+#[test]
 fn fastcgi_bodies_stream_with_back_pressure() {
     let mut role = Role::start();
     role.app_face("php", "/", 60_000);

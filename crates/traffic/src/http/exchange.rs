@@ -38,6 +38,8 @@ pub(crate) struct Flow {
     pub(crate) touched: Cell<bool>,
     /// All of the body has been sent.
     pub(crate) sent: Cell<bool>,
+    /// The instance takes no more of the body.
+    stuck: Cell<bool>,
     progress: Cell<Option<Instant>>,
 }
 
@@ -99,6 +101,7 @@ pub(crate) async fn exchange(
     answer.clear();
     let written = write_all(&mut upstream_write, [request, b"", b""], limits.progress, patience).await;
     flow.sent.set(written.is_ok() && body.is_done());
+    flow.stuck.set(written.is_err());
     // An instance that takes no more may have answered before it stopped: what it said counts.
     let upstream_write = written.is_ok().then_some(&mut upstream_write);
     let mut answering =
@@ -137,6 +140,7 @@ async fn asking(
             let parts = [framing.as_slice(), payload, suffix];
             if write_all(upstream, parts, shared.limits.progress, patience).await.is_err() {
                 // It takes no more, but may answer all the same.
+                flow.stuck.set(true);
                 return pending().await;
             }
             flow.progress.set(Some(Instant::now()));
@@ -257,8 +261,8 @@ async fn more(
                 shared.flow.heard.set(true);
                 return Ok(());
             }
+            Err(Stop::TimedOut) if shared.awaits_body() => patience.within(shared.timeout),
             Err(Stop::TimedOut) => {
-                // An instance need not answer while it is still being sent the body.
                 let moved = shared.flow.progress.get().map(|at| at + shared.timeout);
                 match moved.filter(|until| *until > Instant::now()) {
                     Some(until) => patience.at(until),
@@ -266,6 +270,15 @@ async fn more(
                 }
             }
         }
+    }
+}
+
+impl Shared<'_> {
+    /// Whether the instance need not answer yet, because it is still to be sent the body: then the
+    /// client's slowness is what is timed. A client that waits to be told to go on is not slow.
+    fn awaits_body(&self) -> bool {
+        let waits = self.job.request.expects_continue && !self.flow.touched.get();
+        !(self.flow.sent.get() || self.flow.stuck.get() || waits)
     }
 }
 

@@ -9,19 +9,23 @@ use super::buffer::Buffer;
 use super::deadline::Deadline;
 use super::limits::{BODY_BUFFER, TRIES_MAX};
 use super::relay::{Pipe, poll_both};
-use super::stream::{ReadHalf, Stream, WriteHalf};
+use super::stream::{ReadHalf, Stream, WriteHalf, fill, write_all};
 use super::table::Face;
 use super::worker::{Ticket, Worker};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 const RECORD_HEAD: usize = 8;
 const PARAMS: u8 = 4;
 const STDOUT: u8 = 6;
+const END_REQUEST: u8 = 3;
+/// How long nginx is waited for where there is nothing to pass on.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How the first part of a connection ended.
 enum First {
@@ -44,11 +48,19 @@ struct Held {
 pub(crate) async fn serve(mut client: Stream, worker: Rc<Worker>) {
     let _open = worker.register(Face::App).await;
     let (shard, limits) = (worker.shard(Face::App), &worker.shared.limits);
+    let began = Instant::now();
     let mut tried = Tried::default();
     let mut until = None;
     let mut held = Held::default();
+    let mut refusal = (503, "no server is ready to answer".to_owned());
     for attempt in 1..=TRIES_MAX {
-        let Ok(ticket) = worker.choose(Face::App, &tried, &mut until).await else { break };
+        let ticket = match worker.choose(Face::App, &tried, &mut until).await {
+            Ok(ticket) => ticket,
+            Err(none) => {
+                refusal = (503, none.to_string());
+                break;
+            }
+        };
         let started = Instant::now();
         let upstream = &ticket.slot.upstream;
         tried.add(upstream.instance.id);
@@ -63,6 +75,7 @@ pub(crate) async fn serve(mut client: Stream, worker: Rc<Worker>) {
                     }
                     First::Broken { again } => {
                         upstream.eject("closed the connection before answering");
+                        refusal = (502, format!("{} closed the connection before answering", ticket.name()));
                         First::Broken { again }
                     }
                     gone => gone,
@@ -70,6 +83,7 @@ pub(crate) async fn serve(mut client: Stream, worker: Rc<Worker>) {
             }
             Err(_) => {
                 upstream.eject("refused the connection");
+                refusal = (502, format!("{} refused the connection", ticket.name()));
                 First::Broken { again: true }
             }
         };
@@ -79,11 +93,47 @@ pub(crate) async fn serve(mut client: Stream, worker: Rc<Worker>) {
                 shard.retried();
                 ticket.shard(&worker).retried();
             }
+            First::ClientGone => return shard.broken(),
             _ => break,
         }
     }
-    // nginx answers 502 for a connection that ends without an answer.
-    shard.broken();
+    shard.answered(refusal.0, began.elapsed());
+    refuse(&mut client, &mut held.buffer, refusal.0, &refusal.1).await;
+}
+
+/// Answers in our own name, with the identifier of the request in nginx' first record.
+async fn refuse(client: &mut Stream, sent: &mut Buffer, status: u16, why: &str) {
+    let (mut reader, mut writer) = client.halves();
+    let mut patience = Deadline::new();
+    patience.within(FAREWELL);
+    while sent.len() < RECORD_HEAD {
+        if !matches!(fill(&mut reader, sent, BODY_BUFFER, &mut patience).await, Ok(1..)) {
+            return;
+        }
+    }
+    let id = [sent.data()[2], sent.data()[3]];
+    let text =
+        format!("Status: {status}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{status}: {why}\n");
+    let length = (text.len() as u16).to_be_bytes();
+    let answer = [
+        &[1, STDOUT, id[0], id[1], length[0], length[1], 0, 0][..],
+        text.as_bytes(),
+        &[1, END_REQUEST, id[0], id[1], 0, 8, 0, 0],
+        &[0; 8],
+    ]
+    .concat();
+    if write_all(&mut writer, [&answer, b"", b""], FAREWELL, &mut patience).await.is_err()
+        || poll_fn(|cx| Pin::new(&mut writer).poll_shutdown(cx)).await.is_err()
+    {
+        return;
+    }
+    patience.within(FAREWELL);
+    loop {
+        sent.clear();
+        if !matches!(fill(&mut reader, sent, BODY_BUFFER, &mut patience).await, Ok(1..)) {
+            return;
+        }
+    }
 }
 
 /// Passes on what nginx sends, keeping it, until the answer begins.

@@ -13,7 +13,7 @@ use super::pages::Page;
 use super::request::{Request, RequestId};
 use super::stream::{Stop, Stream, fill};
 use super::tunnel;
-use super::worker::{Buffers, NoInstance, Ticket};
+use super::worker::{Buffers, Ticket};
 use tokio::time::Instant;
 
 /// The most of a refused request's body that is read to keep the connection.
@@ -81,12 +81,8 @@ pub(crate) async fn answer(connection: &mut Connection, buffers: &mut Buffers, j
         let ticket = match worker.choose(connection.face, &attempts.tried, &mut attempts.until).await {
             Ok(ticket) => ticket,
             Err(none) => {
-                let why = match none {
-                    NoInstance::Full => "too many requests are waiting for a server",
-                    NoInstance::InTime => "no server is ready to answer",
-                };
                 let body = (!attempts.lost).then_some(&mut body);
-                return page(connection, buffers, job, body, 503, why).await;
+                return page(connection, buffers, job, body, 503, &none.to_string()).await;
             }
         };
         match attempt(connection, buffers, job, &mut body, &mut attempts, ticket).await {

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn heads_and_what_is_none() {
-        let cases: &[(&[u8], Result<Option<Head>, ScanError>)] = &[
+        type Case = (&'static [u8], Result<Option<Head>, ScanError>);
+        let cases: &[Case] = &[
             (b"", Ok(None)),
             (b"GET / HTTP/1.1\r\n", Ok(None)),
             (b"GET / HTTP/1.1\r\n\r", Ok(None)),

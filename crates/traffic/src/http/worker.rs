@@ -88,11 +88,13 @@ pub(crate) struct Ticket {
 }
 
 /// No instance could be chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoInstance {
     /// As many requests as may wait are waiting.
+    #[error("too many requests are waiting for a server")]
     Full,
     /// None became usable in time.
+    #[error("no server is ready to answer")]
     InTime,
 }
 
