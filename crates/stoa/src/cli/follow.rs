@@ -10,7 +10,8 @@ use super::typed::Typed;
 use crate::api::types::{BuildStatus, Status};
 use crate::client::{Client, ClientError};
 use std::time::{Duration, Instant};
-use stoa_model::Millis;
+use stoa_model::{InstanceId, Millis, Paths};
+use stoa_tiers::host::log;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(150);
@@ -38,6 +39,8 @@ pub(crate) struct Follow<'a> {
     pub(crate) screen: Screen,
     /// Whose.
     pub(crate) client: &'a Client,
+    /// Where its logs are.
+    pub(crate) paths: &'a Paths,
     /// What to type next.
     pub(crate) typed: &'a Typed,
     /// When the command was typed.
@@ -116,7 +119,11 @@ impl Follow<'_> {
                 typed.line(&format!("logs {log}"))
             ),
         };
-        let lines = reason.lines.iter().map(|line| harmless(line)).collect::<Vec<_>>();
+        let lines = match reason.log.parse::<InstanceId>() {
+            // One that never ended has not been asked for its last words yet.
+            Ok(id) if reason.lines.is_empty() => log::tail(&log::current(&self.paths.log(id)), LINES),
+            _ => reason.lines.iter().map(|line| harmless(line)).collect(),
+        };
         let lines = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().to_vec();
         let next = format!("{next}\nThe rest of the site is left as it is.");
         Failure::failed(harmless(&reason.what), harmless(&reason.why), next).with_lines(lines)

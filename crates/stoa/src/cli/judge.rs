@@ -11,9 +11,9 @@ const CRASHES: u32 = 3;
 const STALLED: Millis = Millis::from_secs(60);
 /// A settled status has to be seen this often in a row: the first may be older than what was asked.
 const SETTLED: u8 = 2;
-/// How much earlier than its time-out an instance is given up: the daemon ends it at the time-out itself,
-/// and the looks are this far apart at most.
-const EARLIER: Millis = Millis(500);
+/// How much earlier than its time-out an instance is given up, at most: the daemon ends it at the time-out
+/// itself, and two looks are less than this apart.
+const EARLIER: Millis = Millis(300);
 
 /// Watches one request come true.
 #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ impl Judge {
 
     fn never_healthy(&self, instance: &InstanceStatus) -> Option<Reason> {
         let limit = self.start_timeout.filter(|_| instance.id.tier == Tier::App)?;
-        let late = instance.uptime? >= Millis(limit.0.saturating_sub(EARLIER.0));
+        let late = instance.uptime? >= Millis(limit.0 - EARLIER.0.min(limit.0 / 4));
         (late && instance.state == InstanceState::Starting).then(|| Reason {
             what: format!("{} did not get healthy within {limit}", instance.id),
             why: instance.note.clone().unwrap_or_else(|| "it gave no answer to its health check".to_owned()),

@@ -56,7 +56,11 @@ impl<S: Store> Controller<S> {
     }
 
     async fn try_decide(&self) -> Result<Outlook, StoreError> {
-        let Some(intent) = self.store.intent().await? else { return Ok(Outlook::Settled) };
+        let Some(intent) = self.store.intent().await? else {
+            // Nothing was ever brought up here, so nothing has to be stopped first.
+            let asked = self.down_asked.load(Ordering::Relaxed);
+            return Ok(if asked { Outlook::Over } else { Outlook::Settled });
+        };
         let (roster, routes) = self.store.decided().await?;
         let observed = self.store.observed().await?;
         let input = Input {

@@ -152,9 +152,9 @@ impl<S: Store> Operator<S> {
         // Not `try_lock`: `down` in the middle of an `up` waits for the source to be taken, then undoes it.
         let _turn = self.turn.lock().await;
         let journal = self.store.last_entry().await.map_err(kept_not)?;
+        self.down_asked.store(true, Ordering::Relaxed);
         if let Some(mut intent) = self.store.intent().await.map_err(kept_not)? {
             intent.power = Power::Off;
-            self.down_asked.store(true, Ordering::Relaxed);
             self.store.put_intent(&intent, None).await.map_err(kept_not)?;
         }
         let text = "every tier is stopped, from the visitor's side inwards".to_owned();

@@ -60,7 +60,7 @@ fn an_application_that_never_gets_healthy_is_given_up_at_its_time_out() {
     app.uptime = Some(Millis::from_secs(59));
     status.tiers[2].instances = vec![app];
     assert_eq!(judge().look(&status, Millis(0)), Verdict::Going);
-    status.tiers[2].instances[0].uptime = Some(Millis(59_600));
+    status.tiers[2].instances[0].uptime = Some(Millis(59_700));
     let reason = stuck(judge().look(&status, Millis(0)));
     assert_eq!((reason.why.as_str(), reason.log.as_str()), ("answered 500", "app-1"));
 }

@@ -113,7 +113,11 @@ fn stop(
         Err(error) if matches!(error, ClientError::Forbidden { .. }) => return Err(failed(error)),
         Ok(_) | Err(_) => {}
     }
-    session.wait(client.down()).map_err(|_| interrupted(typed))?.map_err(failed)?;
+    match session.wait(client.down()).map_err(|_| interrupted(typed))? {
+        // The daemon of a site that is down already may end faster than it answers.
+        Ok(_) | Err(ClientError::NotRunning { .. } | ClientError::Broken { .. }) => {}
+        Err(error) => return Err(failed(error)),
+    }
     watch(context, session, client, typed)
 }
 
@@ -155,7 +159,11 @@ fn watch(
         }
         if lingers.is_some_and(|since| since.elapsed() > PATIENCE) {
             let why = "nothing of the site runs any more; only its daemon goes on";
-            return Err(Failure::failed("the daemon does not end", why, format!("see why: {}", typed.line("logs daemon"))));
+            return Err(Failure::failed(
+                "the daemon does not end",
+                why,
+                format!("see why: {}", typed.line("logs daemon")),
+            ));
         }
         session.pause(LOOK).map_err(|_| interrupted(typed))?;
     }

@@ -10,7 +10,7 @@ use crate::cli::provide::{Consent, interrupted, provide};
 use crate::cli::render::progress;
 use crate::cli::session::Session;
 use crate::cli::typed::Typed;
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::daemon;
 use serde_json::json;
 use std::process::ExitCode;
@@ -26,15 +26,21 @@ pub(crate) fn run(context: &Context, arguments: &Up) -> Outcome<ExitCode> {
     let mut session = Session::catching()?;
     let consent = if arguments.yes { Consent::Given } else { Consent::Ask };
     provide(&loaded, screen, &mut session, consent)?;
+    let client = Client::new(&loaded.paths);
+    let before = session.wait(client.status()).map_err(|_| interrupted())?;
     daemon::ensure(&loaded.paths).map_err(|report| {
         Failure::report(&report, format!("see what it says: {}", typed.line("logs daemon")))
     })?;
 
-    let client = Client::new(&loaded.paths);
     let start_timeout = loaded.site.app.as_ref().map(|app| app.start_timeout);
     let request = UpRequest { site: loaded.site, file: loaded.file, text: loaded.text };
     let accepted = session.wait(client.up(&request)).map_err(|_| interrupted())?;
-    let accepted = accepted.map_err(|error| Failure::client(error, &typed.folder_line("up")))?;
+    let accepted = accepted.map_err(|error| {
+        if matches!(before, Err(ClientError::NotRunning { .. })) {
+            dismiss(&mut session, &client);
+        }
+        Failure::client(error, &typed.folder_line("up"))
+    })?;
     for warning in &accepted.warnings {
         screen.warn(&format!("warning: {warning}"));
     }
@@ -42,7 +48,7 @@ pub(crate) fn run(context: &Context, arguments: &Up) -> Outcome<ExitCode> {
     // The site can be found without its file now.
     let typed = Typed::new(&context.place, &context.global, &loaded.paths, Some(&request.file));
     let mut judge = Judge::new(Some(accepted.release), start_timeout);
-    let follow = Follow { screen, client: &client, typed: &typed, began };
+    let follow = Follow { screen, client: &client, paths: &loaded.paths, typed: &typed, began };
     match follow.until(&mut session, &mut judge)? {
         End::Done(status, time) => {
             let next = [
@@ -64,6 +70,14 @@ pub(crate) fn run(context: &Context, arguments: &Up) -> Outcome<ExitCode> {
             Err(failure)
         }
         End::Interrupted => Err(follow.interrupted()),
+    }
+}
+
+/// Ends the daemon that was started for a request it then refused, where it has no site to keep.
+fn dismiss(session: &mut Session, client: &Client) {
+    if let Ok(Err(ClientError::Refused(_))) = session.wait(client.status()) {
+        // Were it not to end, it would be an idle process and nothing worse.
+        let _ = session.wait(client.down());
     }
 }
 
