@@ -222,6 +222,9 @@ fn why_follow(id: InstanceId, status: &DatabaseStatus, primary: &Endpoint, term:
         Some(Replication { error: Some(error), receiving, applying, .. }) if !(*receiving && *applying) => {
             Some(format!("the replication of {id} broke: {error}"))
         }
+        // A server never begins to replicate by itself after a start; one that only lost its connection goes
+        // on applying and connects again by itself.
+        Some(Replication { applying: false, .. }) => Some(format!("the replication of {id} does not run")),
         Some(_) => None,
     }
 }

@@ -10,7 +10,10 @@ use stoa_model::observed::{
 use stoa_model::roster::Assignment;
 use stoa_model::site::{AppKind, CacheEngine, DatabaseEngine};
 use stoa_model::{InstanceId, Intent, Observed, Roster, Routes, Tier};
-use stoa_tiers::host::clock;
+use stoa_tiers::host::{clock, log};
+
+/// How many lines of its log are shown of an instance that is not well.
+const LAST_LINES: usize = 10;
 
 /// The site as it stands.
 pub(super) async fn status(state: &State, api: Option<SocketAddr>) -> Result<Status, Problem> {
@@ -133,7 +136,11 @@ impl View<'_> {
             ProcessState::Exited(exited) => Some(exited),
             _ => None,
         });
-        let last_lines = exited.map(|exited| exited.last_lines.clone()).unwrap_or_default();
+        let last_lines = match (exited, state) {
+            (Some(exited), _) => exited.last_lines.clone(),
+            (None, InstanceState::Starting | InstanceState::Unhealthy) => self.printed(id),
+            _ => Vec::new(),
+        };
         let crashes = running.map(|r| r.crashes).or_else(|| exited.map(|exited| exited.crashes)).unwrap_or(0);
         InstanceStatus {
             id,
@@ -151,6 +158,11 @@ impl View<'_> {
             in_flight: self.in_flight(id),
             requests_per_second: gauges.requests_per_second,
         }
+    }
+
+    /// What an instance that runs but is not well printed last.
+    fn printed(&self, id: InstanceId) -> Vec<String> {
+        log::tail(&log::current(&self.state.paths.log(id)), LAST_LINES)
     }
 
     fn role(&self, id: InstanceId) -> Option<String> {

@@ -6,6 +6,7 @@ pub(crate) mod controller;
 mod faces;
 mod gauges;
 pub(crate) mod hands;
+mod housekeeping;
 mod keeper;
 mod links;
 mod operator;
@@ -56,6 +57,7 @@ async fn serve(paths: &Paths) -> miette::Result<()> {
     let controller = Controller::new(store.clone(), paths.clone(), down_asked.clone());
     let gauges = Arc::new(Gauges::new());
     tokio::spawn(gauges::run(gauges.clone(), hands.clone(), paths.clone()));
+    tokio::spawn(housekeeping::run(paths.clone()));
     let operator = Operator::new(paths.clone(), store.clone(), hands, agent.clone(), wake.clone(), down_asked);
     let operator = Arc::new(operator);
     api::serve(paths, api::State { store: store.clone(), operator, gauges, paths: paths.clone() }).await?;

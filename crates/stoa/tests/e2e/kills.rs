@@ -141,7 +141,7 @@ fn another_config_and_another_release_lose_nothing() {
     let page = crate::load::get(site.address, "localhost", "/static/new.css").expect("an answer");
     assert_eq!(page.status, 200, "{page:?}");
     let app = site.instances("app");
-    assert!(app.iter().all(|i| i["release"].as_str().is_some_and(|r| r.starts_with("2-"))), "{app:?}");
+    assert!(app.iter().all(|i| i["release"].as_str().is_some_and(|r| r.starts_with("3-"))), "{app:?}");
     lost_nothing(&site, &end(&site, load));
 }
 

@@ -13,46 +13,45 @@ use std::time::{Duration, Instant};
 
 /// What one visitor asks over and over.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub(crate) struct Ask {
     /// `GET` or `POST`.
-    pub method: &'static str,
+    pub(crate) method: &'static str,
     /// The path; `{n}` becomes a number that is never used twice.
-    pub path: String,
+    pub(crate) path: String,
     /// The body; `{n}` as in the path.
-    pub body: Option<String>,
+    pub(crate) body: Option<String>,
     /// The status that is right.
-    pub status: u16,
+    pub(crate) status: u16,
 }
 
 /// A request that was lost.
 #[derive(Debug, Clone)]
-pub struct Lost {
+pub(crate) struct Lost {
     /// When, since the load began.
-    pub at: Duration,
+    pub(crate) at: Duration,
     /// `GET /path`.
-    pub what: String,
+    pub(crate) what: String,
     /// What happened instead.
-    pub why: String,
+    pub(crate) why: String,
 }
 
 /// What came of it.
 #[derive(Debug, Default, Clone)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Requests answered as they should be.
-    pub answered: u64,
+    pub(crate) answered: u64,
     /// Requests that were lost.
-    pub lost: Vec<Lost>,
+    pub(crate) lost: Vec<Lost>,
     /// The numbers of acknowledged POSTs.
-    pub acknowledged: Vec<u64>,
+    pub(crate) acknowledged: Vec<u64>,
     /// The longest wait for an answer.
-    pub slowest: Duration,
+    pub(crate) slowest: Duration,
 }
 
 /// Visitors at work; they stop when asked to, or when this is dropped.
-pub struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
-    lost: Arc<AtomicU64>,
     visitors: Vec<JoinHandle<Tally>>,
 }
 
@@ -60,8 +59,8 @@ static NUMBER: AtomicU64 = AtomicU64::new(1);
 
 impl Load {
     /// `count` visitors of `address`; visitor i asks `asks[i % asks.len()]`.
-    pub fn start(address: SocketAddr, host: &str, count: usize, asks: &[Ask]) -> Self {
-        let (stop, answered, lost) = (Arc::<AtomicBool>::default(), Arc::default(), Arc::default());
+    pub(crate) fn start(address: SocketAddr, host: &str, count: usize, asks: &[Ask]) -> Self {
+        let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::default());
         let began = Instant::now();
         let visitors = (0..count).map(|i| {
             let visitor = Visitor {
@@ -71,24 +70,19 @@ impl Load {
                 began,
                 connection: None,
             };
-            let (stop, answered, lost) = (stop.clone(), Arc::clone(&answered), Arc::clone(&lost));
-            std::thread::spawn(move || visitor.work(&stop, &answered, &lost))
+            let (stop, answered) = (stop.clone(), Arc::clone(&answered));
+            std::thread::spawn(move || visitor.work(&stop, &answered))
         });
-        Load { visitors: visitors.collect(), stop, answered, lost }
+        Load { visitors: visitors.collect(), stop, answered }
     }
 
     /// Requests answered so far.
-    pub fn answered(&self) -> u64 {
+    pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Requests lost so far.
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-
     /// Waits until `count` more requests were answered; false when that takes longer than `within`.
-    pub fn answers(&self, count: u64, within: Duration) -> bool {
+    pub(crate) fn answers(&self, count: u64, within: Duration) -> bool {
         let (goal, deadline) = (self.answered() + count, Instant::now() + within);
         while self.answered() < goal {
             if Instant::now() > deadline {
@@ -100,7 +94,7 @@ impl Load {
     }
 
     /// Ends the visitors, each after its request, and adds up what came of it.
-    pub fn finish(mut self) -> Tally {
+    pub(crate) fn finish(mut self) -> Tally {
         self.stop.store(true, Ordering::Relaxed);
         let mut sum = Tally::default();
         for visitor in self.visitors.drain(..) {
@@ -130,7 +124,7 @@ struct Visitor {
 }
 
 impl Visitor {
-    fn work(mut self, stop: &AtomicBool, answered: &AtomicU64, lost: &AtomicU64) -> Tally {
+    fn work(mut self, stop: &AtomicBool, answered: &AtomicU64) -> Tally {
         let mut tally = Tally::default();
         while !stop.load(Ordering::Relaxed) {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -145,7 +139,6 @@ impl Visitor {
                 }
                 Err(why) => {
                     self.connection = None;
-                    lost.fetch_add(1, Ordering::Relaxed);
                     let what = format!("{} {}", self.ask.method, self.ask.path);
                     tally.lost.push(Lost { at: self.began.elapsed(), what, why });
                     // A visitor whose connection is refused does not ask ten thousand times a second.
@@ -188,33 +181,33 @@ impl Visitor {
 
 /// One answer.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Its status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Its header lines.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// Its body, lossily as text.
-    pub body: String,
+    pub(crate) body: String,
     /// Whether the connection may be used again.
     pub keep_alive: bool,
 }
 
 impl Answer {
     /// The value of a header.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
 /// One request on a connection of its own.
-pub fn fetch(address: SocketAddr, request: &str) -> Result<Answer, String> {
+pub(crate) fn fetch(address: SocketAddr, request: &str) -> Result<Answer, String> {
     let mut connection = connect(address)?;
     connection.get_mut().write_all(request.as_bytes()).map_err(|error| format!("sending: {error}"))?;
     read_answer(&mut connection)
 }
 
 /// A GET on a connection of its own.
-pub fn get(address: SocketAddr, host: &str, path: &str) -> Result<Answer, String> {
+pub(crate) fn get(address: SocketAddr, host: &str, path: &str) -> Result<Answer, String> {
     fetch(address, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
 }
 

@@ -11,10 +11,10 @@ use tempfile::TempDir;
 const STOA: &str = env!("CARGO_BIN_EXE_stoa");
 
 /// A real site.
-pub struct TestSite {
+pub(crate) struct TestSite {
     folder: TempDir,
     /// Where visitors connect.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// A threaded server of Python's own library: no build, starts at once, shows who answers.
@@ -56,7 +56,7 @@ Server((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
 
 impl TestSite {
     /// A site of the small Python application; `more` is added to its `stoa.toml`.
-    pub fn python(more: &str) -> Self {
+    pub(crate) fn python(more: &str) -> Self {
         let site = TestSite::empty();
         site.write("app.py", APP);
         site.write("static/site.css", "body { color: black }\n");
@@ -67,7 +67,7 @@ impl TestSite {
     }
 
     /// A site with nothing in its folder yet.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         // Unix sockets must fit 107 bytes: a short folder, whatever TMPDIR says.
         let folder = tempfile::Builder::new().prefix("stoa-").tempdir_in("/tmp").expect("a folder");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
@@ -80,7 +80,7 @@ impl TestSite {
     }
 
     /// Writes `stoa.toml`: name, domain and address, then `rest`.
-    pub fn config(&self, rest: &str) {
+    pub(crate) fn config(&self, rest: &str) {
         let head = format!(
             "[site]\nname = \"test\"\ndomain = \"www.example.com\"\n[balancer]\nlisten = \"{}\"\n",
             self.address
@@ -89,37 +89,37 @@ impl TestSite {
     }
 
     /// Writes a file of the site.
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.source().join(path);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("its folder");
         std::fs::write(path, text).expect("the file");
     }
 
     /// Where the site's files are.
-    pub fn source(&self) -> PathBuf {
+    pub(crate) fn source(&self) -> PathBuf {
         self.folder.path().join("app")
     }
 
     /// Where its state is.
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
 
     /// Runs `stoa` with these arguments in the site's folder.
-    pub fn stoa(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn stoa(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("stoa runs")
     }
 
     /// `stoa` with these arguments, not yet run.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(STOA);
-        command.args(arguments).arg("--state").arg(self.state()).current_dir(self.source());
+        command.arg("--state").arg(self.state()).args(arguments).current_dir(self.source());
         command.env("NO_COLOR", "1").stdin(std::process::Stdio::null());
         command
     }
 
     /// Runs `stoa`, which must succeed; what it printed.
-    pub fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.stoa(arguments);
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         assert!(output.status.success(), "stoa {arguments:?} failed:\n{out}{err}\n{}", self.story());
@@ -127,7 +127,7 @@ impl TestSite {
     }
 
     /// Runs `stoa`, which must fail with this code; all it printed.
-    pub fn fails(&self, arguments: &[&str], code: i32) -> String {
+    pub(crate) fn fails(&self, arguments: &[&str], code: i32) -> String {
         let output = self.stoa(arguments);
         let all = format!("{}{}", text(&output.stdout), text(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "stoa {arguments:?} printed:\n{all}\n{}", self.story());
@@ -135,12 +135,12 @@ impl TestSite {
     }
 
     /// `stoa status --json`.
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         serde_json::from_str(&self.ok(&["status", "--json"])).expect("status is JSON")
     }
 
     /// The instances of a tier as `status` tells them.
-    pub fn instances(&self, tier: &str) -> Vec<Value> {
+    pub(crate) fn instances(&self, tier: &str) -> Vec<Value> {
         let status = self.status();
         let tiers = status["tiers"].as_array().expect("tiers");
         let found = tiers.iter().find(|t| t["tier"] == tier);
@@ -148,20 +148,20 @@ impl TestSite {
     }
 
     /// The pid of an instance.
-    pub fn pid(&self, instance: &str) -> Option<u32> {
+    pub(crate) fn pid(&self, instance: &str) -> Option<u32> {
         let tier = instance.split('-').next().expect("a tier");
         let found = self.instances(tier).into_iter().find(|i| i["id"] == instance)?;
         found["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())
     }
 
     /// Sends a signal to one process of this site.
-    pub fn kill(&self, pid: u32, signal: &str) {
+    pub(crate) fn kill(&self, pid: u32, signal: &str) {
         let status = Command::new("kill").args([signal, &pid.to_string()]).status().expect("kill runs");
         assert!(status.success(), "kill {signal} {pid}");
     }
 
     /// Waits until `condition` holds; panics with `what` and the site's story when it does not in time.
-    pub fn wait(&self, what: &str, within: Duration, condition: impl Fn() -> bool) {
+    pub(crate) fn wait(&self, what: &str, within: Duration, condition: impl Fn() -> bool) {
         let deadline = Instant::now() + within;
         while !condition() {
             assert!(Instant::now() < deadline, "waited {within:?} in vain until {what}\n{}", self.story());
@@ -170,12 +170,12 @@ impl TestSite {
     }
 
     /// Waits until nothing is left to do.
-    pub fn settles(&self) {
+    pub(crate) fn settles(&self) {
         self.wait("the site is settled", Duration::from_secs(60), || self.status()["settled"] == true);
     }
 
     /// Every process of this site, found by its environment, whatever the site says of it.
-    pub fn processes(&self) -> Vec<u32> {
+    pub(crate) fn processes(&self) -> Vec<u32> {
         let marks = [self.state().into_os_string(), self.folder.path().join("state").into_os_string()];
         let all = std::fs::read_dir("/proc").expect("/proc").flatten();
         let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -190,7 +190,7 @@ impl TestSite {
     }
 
     /// What happened, for a test that failed.
-    pub fn story(&self) -> String {
+    pub(crate) fn story(&self) -> String {
         let log = std::fs::read_to_string(self.state().join("log/daemon.log")).unwrap_or_default();
         let events = self.stoa(&["events", "-n", "60"]);
         let status = self.stoa(&["status"]);
@@ -223,12 +223,12 @@ impl Drop for TestSite {
 }
 
 /// What a program printed.
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Copies a folder of the repository's examples into the site's folder.
-pub fn copy_example(name: &str, to: &Path) {
+pub(crate) fn copy_example(name: &str, to: &Path) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
     let status =
         Command::new("cp").arg("-r").arg("--").arg(from.join(".")).arg(to).status().expect("cp runs");

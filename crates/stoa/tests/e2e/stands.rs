@@ -20,7 +20,7 @@ fn up_brings_a_site_and_down_leaves_nothing() {
     assert_eq!(stranger.status, 421, "{stranger:?}");
 
     let again = site.ok(&["plan"]);
-    assert!(again.contains("nothing to do"), "{again}");
+    assert!(again.contains("Nothing to do"), "{again}");
     site.ok(&["up", "--yes"]);
     let status = site.status();
     assert_eq!(status["settled"], true, "{status}");
