@@ -1,5 +1,6 @@
 //! Taking over the processes of the daemon before: by their records, never by their names.
 
+use super::cgroup;
 use super::clock;
 use super::error::{FileError, HostError};
 use super::files;
@@ -50,6 +51,9 @@ impl Processes {
         };
         let Some(process) = record.process.filter(|_| record.of_this_boot()) else {
             // Another boot, or the daemon died before there was a process.
+            if let Some(group) = &record.cgroup {
+                cgroup::remove(group);
+            }
             files::remove_file(&path)?;
             return Ok(false);
         };

@@ -7,7 +7,6 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockop
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use stoa_model::endpoint::UNIX_PATH_MAX;
 use stoa_model::{Endpoint, Port};
@@ -56,12 +55,17 @@ pub fn check_socket_path(path: &Path) -> Result<(), HostError> {
 /// Removes a socket file that nobody listens on, as a killed server leaves it; most servers refuse to
 /// start over one. One that somebody accepts on is refused.
 pub(crate) fn free_socket(path: &Path) -> Result<(), HostError> {
-    match UnixStream::connect(path) {
+    // Never waits: a full backlog is an answer too.
+    let tried = SocketAddrUnix::new(path).map_err(io::Error::from).and_then(|address| {
+        let socket = socket(AddressFamily::UNIX)?;
+        Ok(rustix::net::connect(&socket, &address)?)
+    });
+    match tried {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             Ok(super::files::remove_file(path)?)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // Accepted, or a full backlog (WouldBlock): somebody is there.
+        // Accepted, or a full backlog: somebody is there.
         _ => Err(HostError::Taken {
             endpoint: Endpoint::Unix(path.to_owned()),
             by: None,
@@ -100,6 +104,7 @@ fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
 mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt;
+    use std::os::unix::net::UnixStream;
 
     #[test]
     fn a_taken_web_face_names_its_owner() {
@@ -121,6 +126,10 @@ mod tests {
         let first = unix_listener(&path, 0o660, &Users::caller()).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o660);
         assert!(matches!(unix_listener(&path, 0o660, &Users::caller()), Err(HostError::Taken { .. })));
+        // Nobody accepts, and more wait than it lets wait: still somebody's.
+        rustix::net::listen(&first, 0).unwrap();
+        let waiting: Vec<_> = (0..2).map(|_| free_socket(&path)).collect();
+        assert!(waiting.iter().all(Result::is_err));
         drop(first);
         unix_listener(&path, 0o600, &Users::caller()).unwrap();
         UnixStream::connect(&path).unwrap_err();

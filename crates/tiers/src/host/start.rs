@@ -54,6 +54,7 @@ fn start(
     let cgroup = shared.cgroups.make(launch.instance, launch.limits.memory);
     let crashes = place.before.as_ref().map_or(0, |dead| dead.record.crashes);
     let mut record = Record::of(launch, crashes, cgroup);
+    place.cgroup = record.cgroup.clone();
     record.store(&shared.paths)?;
     place.written = true;
     let identity = launch_into(shared, launch, &mut record, &program, &log, inherited)?;
@@ -79,6 +80,7 @@ struct Place<'a> {
     before: Option<Box<Dead>>,
     /// The record of the new process stands.
     written: bool,
+    cgroup: Option<PathBuf>,
     settled: bool,
 }
 
@@ -109,7 +111,7 @@ impl<'a> Place<'a> {
             .as_ref()
             .map(|dead| Box::new(Dead { record: dead.record.clone(), last_lines: dead.last_lines.clone() }));
         table.insert(instance, Entry::Starting(kept));
-        Ok(Ok(Place { shared, instance, before, written: false, settled: false }))
+        Ok(Ok(Place { shared, instance, before, written: false, cgroup: None, settled: false }))
     }
 }
 
@@ -117,6 +119,9 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         if self.settled {
             return;
+        }
+        if let Some(group) = &self.cgroup {
+            super::cgroup::remove(group);
         }
         let mut table = self.shared.table();
         match self.before.take() {

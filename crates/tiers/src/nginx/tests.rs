@@ -92,8 +92,11 @@ async fn ask(bench: &Bench, request: &str) -> Answer {
     let mut stream = UnixStream::connect(bench.paths.socket(WEB)).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
-    let read = stream.read_to_end(&mut bytes);
-    let _ = tokio::time::timeout(Duration::from_secs(20), read).await.unwrap();
+    let read = async {
+        // Not to its end: after a refused body nginx waits for the rest of it.
+        while !complete(&bytes) && stream.read_buf(&mut bytes).await.is_ok_and(|length| length > 0) {}
+    };
+    tokio::time::timeout(Duration::from_secs(20), read).await.unwrap();
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(bytes.len());
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let body = bytes.get(end + 4..).unwrap_or_default();
@@ -101,6 +104,14 @@ async fn ask(bench: &Bench, request: &str) -> Answer {
     let body = if chunked { unchunked(body) } else { body.to_owned() };
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
     Answer { status, head, body: String::from_utf8_lossy(&body).into_owned() }
+}
+
+/// All that its `Content-Length` promises is there.
+fn complete(bytes: &[u8]) -> bool {
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    length.is_some_and(|length| bytes.len() >= end + 4 + length)
 }
 
 fn unchunked(mut body: &[u8]) -> Vec<u8> {
