@@ -1,5 +1,5 @@
 use super::*;
-use crate::host::testing::{Bench, state, until};
+use crate::host::testing::{Bench, state, until, until_well};
 use crate::host::{Processes, ports};
 use std::io::{Read, Write};
 use stoa_model::observed::ProcessState;
@@ -71,13 +71,10 @@ async fn started(bench: &Bench, engine: CacheEngine) -> (Processes, CacheSpec) {
     let processes = bench.processes();
     let seed = u64::from(std::process::id()) * 389 + engine as u64 * 50;
     let spec = spec(engine, ports::free_ports(1, seed).remove(0));
-    let launch = launch(CACHE, &spec, &bench.paths, &credentials()).unwrap();
+    let credentials = credentials();
+    let launch = launch(CACHE, &spec, &bench.paths, &credentials).unwrap();
     processes.start(launch, Vec::new()).await.unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while let Err(why) = check(&spec, &credentials(), health::TIMEOUT).await {
-        assert!(std::time::Instant::now() < deadline, "{why}: {:?}", state(&processes, CACHE));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_well(bench, &processes, CACHE, || check(&spec, &credentials, health::TIMEOUT)).await;
     (processes, spec)
 }
 

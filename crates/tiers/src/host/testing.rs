@@ -108,6 +108,20 @@ pub(crate) async fn until<T>(what: &str, mut question: impl FnMut() -> Option<T>
     }
 }
 
+/// Waits until a check of an instance passes; says its last lines when it dies meanwhile or takes too long.
+pub(crate) async fn until_well<F>(bench: &Bench, processes: &Processes, id: InstanceId, check: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while let Err(why) = check().await {
+        let alive = processes.subject(id).is_some() && std::time::Instant::now() < deadline;
+        let log = super::log::current(&bench.paths.log(id));
+        assert!(alive, "{why}: {:?}", super::log::tail(&log, 20));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// The state of an instance.
 pub(crate) fn state(processes: &Processes, instance: InstanceId) -> ProcessState {
     processes.observe().remove(&instance).unwrap_or(ProcessState::Absent)

@@ -1,5 +1,5 @@
 use super::*;
-use crate::host::testing::Bench;
+use crate::host::testing::{Bench, until_well};
 use crate::host::{Processes, files};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -61,13 +61,7 @@ fn publish(bench: &Bench, release: &str, content: &[(&str, &str)]) {
 async fn started(bench: &Bench, spec: &WebSpec) -> Processes {
     let processes = bench.processes();
     processes.start(launch(WEB, spec, &bench.paths).unwrap(), Vec::new()).await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while let Err(why) = check(spec, Duration::from_secs(2)).await {
-        let log = crate::host::log::tail(&bench.paths.log(WEB).join("current.log"), 20);
-        let alive = processes.subject(WEB).is_some();
-        assert!(alive && Instant::now() < deadline, "{why}: {log:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_well(bench, &processes, WEB, || check(spec, Duration::from_secs(2))).await;
     processes
 }
 

@@ -304,11 +304,7 @@ async fn a_killed_nginx_starts_again_over_its_socket() {
     processes.signal(WEB, rustix::process::Signal::KILL).unwrap();
     crate::host::testing::until("its end", || processes.subject(WEB).is_none().then_some(())).await;
     processes.start(launch(WEB, &spec, &bench.paths).unwrap(), Vec::new()).await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while let Err(why) = check(&spec, Duration::from_secs(2)).await {
-        assert!(Instant::now() < deadline, "{why}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_well(&bench, &processes, WEB, || check(&spec, Duration::from_secs(2))).await;
     assert_eq!(get(&bench, "/static/site.css", "").await.status, 200);
 }
 

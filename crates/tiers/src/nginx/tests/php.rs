@@ -43,11 +43,8 @@ async fn php_fpm(bench: &Bench, processes: &Processes) {
         folders: Vec::new(),
     };
     processes.start(launch, Vec::new()).await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while UnixStream::connect(&socket).await.is_err() {
-        assert!(Instant::now() < deadline, "{:?}", processes.observe());
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let endpoint = Endpoint::Unix(socket);
+    until_well(bench, processes, APP, || crate::health::connect(&endpoint, Duration::from_secs(2))).await;
 }
 
 const INDEX: &str = "<?php header('X-Script: '.$_SERVER['SCRIPT_FILENAME']); echo 'index ', $_SERVER['REQUEST_URI'], ' ', \
