@@ -45,6 +45,8 @@ pub(crate) struct Follow<'a> {
     pub(crate) typed: &'a Typed,
     /// When the command was typed.
     pub(crate) began: Instant,
+    /// How the site stands at the first look is news.
+    pub(crate) first: bool,
 }
 
 impl Follow<'_> {
@@ -97,7 +99,7 @@ impl Follow<'_> {
         let style = self.screen.style;
         if self.screen.live {
             block.draw(&progress::block(now, clock, style, self.screen.width));
-        } else {
+        } else if before.is_some() || self.first {
             for line in progress::news(before, now, clock.since, style) {
                 self.screen.say(&line);
             }

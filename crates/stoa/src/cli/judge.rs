@@ -21,7 +21,15 @@ pub(crate) struct Judge {
     release: Option<ReleaseId>,
     start_timeout: Option<Millis>,
     settled: u8,
-    progress: Option<(Vec<(Tier, u16)>, &'static str, Millis)>,
+    progress: Option<Progress>,
+}
+
+/// How far things had come, and since when.
+#[derive(Debug, Clone)]
+struct Progress {
+    ready: Vec<(Tier, u16)>,
+    build: &'static str,
+    since: Millis,
 }
 
 /// What a look says.
@@ -101,12 +109,12 @@ impl Judge {
         let trouble = status.waiting.iter().find(|waiting| waiting.kind == WaitKind::Trouble);
         let what = trouble.map(|waiting| format!("{} waits until {}", waiting.subject, waiting.until));
         let what = what.or_else(|| status.failures.first().cloned());
-        let moved = self.progress.as_ref().is_none_or(|(was, word, _)| *was != ready || *word != build);
+        let moved = self.progress.as_ref().is_none_or(|was| was.ready != ready || was.build != build);
         let Some(what) = what.filter(|_| !moved) else {
-            self.progress = Some((ready, build, now));
+            self.progress = Some(Progress { ready, build, since: now });
             return None;
         };
-        let since = self.progress.as_ref().map_or(now, |(_, _, at)| *at);
+        let since = self.progress.as_ref().map_or(now, |was| was.since);
         (now.0.saturating_sub(since.0) >= STALLED.0).then(|| Reason {
             what,
             why: format!("it was tried again and again, and nothing has got better for {STALLED}"),

@@ -61,15 +61,15 @@ pub(crate) fn install(missing: &[Need], screen: Screen, consent: Consent) -> Out
         let why = "this machine has no apt-get, the one package manager that this version can use";
         return Err(Failure::failed(what, why, "install these programs with your system's package manager"));
     }
-    if !rustix::process::geteuid().is_root() {
+    if !root() {
         let why = "only root may install packages; nothing was changed";
-        return Err(Failure::failed(what, why, install.line()));
+        return Err(Failure::failed(what, why, install.line(root())));
     }
     if consent == Consent::Ask && !agreed(&names, &install, screen) {
         return Err(Failure::failed(
             what,
             "nothing was changed",
-            format!("add --yes, or type: {}", install.line()),
+            format!("add --yes, or type: {}", install.line(root())),
         ));
     }
     run(&install, &names, screen)
@@ -79,7 +79,7 @@ fn agreed(names: &str, install: &Install, screen: Screen) -> bool {
     if !screen.asks {
         return false;
     }
-    screen.say(&format!("Missing on this machine: {names}\n  {}", install.line()));
+    screen.say(&format!("Missing on this machine: {names}\n  {}", install.line(root())));
     let answer = screen.ask("Install them now? [Y/n] ").to_lowercase();
     matches!(answer.as_str(), "" | "y" | "yes")
 }
@@ -121,10 +121,15 @@ fn failed(error: InstallError, install: &Install) -> Failure {
             Failure::failed(what, "packages cannot be installed here", "install them by hand")
         }
         InstallError::Apt { lines, .. } => {
-            let next = format!("mend what apt-get says, or try it by hand: {}", install.line());
+            let next = format!("mend what apt-get says, or try it by hand: {}", install.line(root()));
             Failure::failed("the installation failed", what, next).with_lines(lines)
         }
     }
+}
+
+/// Whether this is root.
+pub(crate) fn root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// Ctrl-C before anything was asked of the daemon.

@@ -50,9 +50,10 @@ impl Install {
         Install { packages }
     }
 
-    /// The line that does it by hand.
-    pub(crate) fn line(&self) -> String {
-        format!("sudo apt-get install -y --no-install-recommends {}", self.packages.join(" "))
+    /// The line that does it by hand; not everywhere where root works there is a sudo.
+    pub(crate) fn line(&self, root: bool) -> String {
+        let sudo = if root { "" } else { "sudo " };
+        format!("{sudo}apt-get install -y --no-install-recommends {}", self.packages.join(" "))
     }
 
     /// Whether this machine can do it.

@@ -44,7 +44,8 @@ fn a_site_that_names_its_build_brings_its_own_tools() {
 #[test]
 fn the_line_by_hand_is_exact() {
     let install = Install::new(packages(&needs(&site("[app]\nkind = \"static\"\n"), Hints::default())));
-    assert_eq!(install.line(), "sudo apt-get install -y --no-install-recommends git nginx");
+    assert_eq!(install.line(false), "sudo apt-get install -y --no-install-recommends git nginx");
+    assert_eq!(install.line(true), "apt-get install -y --no-install-recommends git nginx");
 }
 
 fn services(list: &[(&str, bool, bool)]) -> Services {

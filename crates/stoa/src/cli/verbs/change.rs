@@ -42,7 +42,8 @@ fn change(
     let accepted = accepted.map_err(|error| Failure::client(error, &typed.folder_line("up")))?;
     screen.say(&accepted.text);
 
-    let follow = Follow { screen, client: &client, paths: &located.paths, typed: &typed, began };
+    let follow =
+        Follow { screen, client: &client, paths: &located.paths, typed: &typed, began, first: false };
     match follow.until(&mut session, &mut Judge::new(None, None))? {
         End::Done(status, time) => {
             screen.say(&format!("{} done, {}", screen.style.sign(Mood::Good), units::seconds(time)));

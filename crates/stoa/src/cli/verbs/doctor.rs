@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context, arguments: &Doctor) -> Outcome<ExitCode> {
     let mut rows: Vec<Row> = wanted.iter().map(|need| need_row(need, &mut session)).collect();
     rows.extend(checks::rows(loaded.as_ref(), &mut session));
     let missing = provide::missing(&wanted);
-    let install = (!missing.is_empty()).then(|| Install::new(packages(&missing)).line());
+    let install = (!missing.is_empty()).then(|| Install::new(packages(&missing)).line(provide::root()));
     let bad = rows.iter().any(|row| row.verdict == Verdict::Missing);
     let name = loaded.as_ref().map(|loaded| loaded.site.name.to_string());
     screen.answer(&json!({ "site": name, "ok": !bad, "install": install, "checks": rows }));

@@ -28,11 +28,13 @@ pub(crate) fn run(context: &Context, arguments: &Events) -> Outcome<ExitCode> {
         asked.map_err(|error| Failure::client(error, &typed.folder_line("up")))
     };
     let mut last = show(context, &ask(None, arguments.lines)?).unwrap_or(0);
-    while arguments.follow {
+    if !arguments.follow {
+        return Ok(ExitCode::SUCCESS);
+    }
+    loop {
         std::thread::sleep(LOOK);
         last = show(context, &ask(Some(last), PAGE)?).unwrap_or(last);
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The number of the last one shown.

@@ -48,7 +48,7 @@ pub(crate) fn run(context: &Context, arguments: &Up) -> Outcome<ExitCode> {
     // The site can be found without its file now.
     let typed = Typed::new(&context.place, &context.global, &loaded.paths, Some(&request.file));
     let mut judge = Judge::new(Some(accepted.release), start_timeout);
-    let follow = Follow { screen, client: &client, paths: &loaded.paths, typed: &typed, began };
+    let follow = Follow { screen, client: &client, paths: &loaded.paths, typed: &typed, began, first: true };
     match follow.until(&mut session, &mut judge)? {
         End::Done(status, time) => {
             let next = [
