@@ -4,6 +4,7 @@
 //! the site itself names.
 
 #[path = "../../crates/stoa/tests/e2e/load.rs"]
+#[allow(dead_code, reason = "the tests that share it fetch single pages too")]
 mod load;
 
 use load::{Ask, Load};
@@ -39,7 +40,9 @@ const DRILLS: [Drill; 10] = [
 /// `cargo xtask drill STOA STATE ADDRESS`: the binary, the site's state folder and where it listens.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let [stoa, state, address] = arguments else {
-        eprintln!("usage: cargo xtask drill STOA-BINARY STATE-FOLDER ADDRESS, such as ./target/release/stoa /var/lib/stoa/foobar 127.0.0.1:8080");
+        eprintln!(
+            "usage: cargo xtask drill STOA-BINARY STATE-FOLDER ADDRESS, such as ./target/release/stoa /var/lib/stoa/foobar 127.0.0.1:8080"
+        );
         return ExitCode::from(2);
     };
     let Some(address) = address.to_socket_addrs().ok().and_then(|mut found| found.next()) else {
@@ -47,7 +50,10 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         return ExitCode::from(2);
     };
     let site = Site { stoa: PathBuf::from(stoa), state: PathBuf::from(state), address };
-    println!("{:<20} {:>9} {:>6} {:>6} {:>9} {:>10}  first loss", "drill", "answered", "GETs", "POSTs", "slowest", "settled in");
+    println!(
+        "{:<20} {:>9} {:>6} {:>6} {:>9} {:>10}  first loss",
+        "drill", "answered", "GETs", "POSTs", "slowest", "settled in"
+    );
     for drill in &DRILLS {
         if let Err(why) = site.drill(drill) {
             eprintln!("{why}");
@@ -79,10 +85,15 @@ impl Site {
         load.answers(300, SETTLES_WITHIN);
         let tally = load.finish();
         let lost = |method: &str| tally.lost.iter().filter(|lost| lost.what.starts_with(method)).count();
-        let first = tally.lost.first().map_or_else(String::new, |lost| format!("{}: {}", lost.what, lost.why));
+        let first =
+            tally.lost.first().map_or_else(String::new, |lost| format!("{}: {}", lost.what, lost.why));
         println!(
             "{name:<20} {:>9} {:>6} {:>6} {:>6} ms {:>8.1} s  {first}",
-            tally.answered, lost("GET"), lost("POST"), tally.slowest.as_millis(), settled.as_secs_f64()
+            tally.answered,
+            lost("GET"),
+            lost("POST"),
+            tally.slowest.as_millis(),
+            settled.as_secs_f64()
         );
         Ok(())
     }
@@ -134,7 +145,9 @@ impl Site {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         match output.status.success() {
             true => Ok(said),
-            false => Err(format!("stoa {}: {said}{}", words.join(" "), String::from_utf8_lossy(&output.stderr))),
+            false => {
+                Err(format!("stoa {}: {said}{}", words.join(" "), String::from_utf8_lossy(&output.stderr)))
+            }
         }
     }
 }
@@ -143,7 +156,8 @@ impl Site {
 fn asks() -> Vec<Ask> {
     let get = |path: &str| Ask { method: "GET", path: path.to_owned(), body: None, status: 200 };
     let entry = "{\"name\":\"drill\",\"message\":\"entry {n}\"}";
-    let post = Ask { method: "POST", path: "/api/entries".to_owned(), body: Some(entry.to_owned()), status: 201 };
+    let post =
+        Ask { method: "POST", path: "/api/entries".to_owned(), body: Some(entry.to_owned()), status: 201 };
     vec![get("/"), get("/static/logo.svg"), get("/api/entries"), post]
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the person who ran it")]
 
+mod drill;
 mod tidy;
 
 use std::path::Path;
@@ -10,14 +11,16 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  tidy    the house rules: walls between rooms, sizes, banned calls";
+  tidy    the house rules: walls between rooms, sizes, banned calls
+  drill   break parts of a running site under load and tell what visitors lost";
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     // The workspace lies above this package; cargo says where that is.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    match (arguments.next().as_deref(), arguments.next()) {
-        (Some("tidy"), None) => tidy::run(root),
+    match arguments.split_first() {
+        Some((task, [])) if task == "tidy" => tidy::run(root),
+        Some((task, rest)) if task == "drill" => drill::run(rest),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
