@@ -42,8 +42,9 @@ fn a_refused_connection_is_tried_elsewhere_for_any_method() {
             assert_eq!(post(&mut conn).text(), "good");
         }
     }
-    let report = role.report_until(|report| report.web_face.retried > 0);
-    assert_eq!((report.web_face.status, report.web_face.broken), ([0, 40, 0, 0, 0], 0));
+    let report = role.report_until(|report| report.web_face.status == [0, 40, 0, 0, 0]);
+    assert_eq!(report.web_face.broken, 0);
+    assert!(report.web_face.retried > 0);
 }
 
 #[test]
@@ -107,10 +108,11 @@ fn a_streaming_answer_cut_in_the_middle_looks_cut() {
         let mut conn = role.connect();
         let answer = conn.get("/");
         assert_eq!((answer.status(), answer.whole), (200, false), "{part}");
-        let report = role.report_until(|report| report.instances[&id("web-1")].ejected.is_some());
+        let report = role.report_until(|report| {
+            report.web_face.broken == 1 && report.instances[&id("web-1")].ejected.is_some()
+        });
         let why = report.instances[&id("web-1")].ejected.clone();
         assert_eq!(why.as_deref(), Some("broke the connection while answering"));
-        assert_eq!(report.web_face.broken, 1);
     }
 }
 
@@ -243,27 +245,17 @@ fn requests_wait_for_an_instance_but_neither_too_many_nor_too_long() {
     let (mut role, good) = (Role::with(limits, 2), Server::named("good"));
     role.route(&[], &[]);
     let started = Instant::now();
-    let mut waiting: Vec<Conn> = (0..3).map(|_| role.connect()).collect();
+    let mut waiting: Vec<Conn> = (0..4).map(|_| role.connect()).collect();
     for conn in &mut waiting {
         conn.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     }
-    // The fourth is told at once; which one is fourth is told by who gets the answer first.
-    let mut more = role.connect();
-    let answer = loop {
-        let answer = more.get("/");
-        if answer.text().contains("too many") || started.elapsed() > Duration::from_secs(1) {
-            break answer;
-        }
-    };
-    assert_eq!(answer.text(), "503: too many requests are waiting for a server\n");
-    assert_eq!(answer.field("retry-after"), Some("5"));
-    for conn in &mut waiting {
-        let answer = conn.message(false).unwrap();
-        assert_eq!(answer.status(), 503);
-        if answer.text().contains("no server is ready") {
-            assert!(started.elapsed() > Duration::from_millis(1400));
-        }
-    }
+    // Three wait and one is told at once; which one that is, is up to the threads.
+    let answers: Vec<_> = waiting.iter_mut().map(|conn| conn.message(false).unwrap()).collect();
+    let full = answers.iter().filter(|answer| answer.text().starts_with("503: too many requests")).count();
+    let late = answers.iter().filter(|answer| answer.text() == "503: no server is ready to answer\n").count();
+    assert_eq!((full, late), (1, 3));
+    assert!(answers.iter().all(|answer| answer.field("retry-after") == Some("5")));
+    assert!(started.elapsed() > Duration::from_millis(1400));
     waiting[0].send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     role.route(&[&good], &[]);
     assert_eq!(waiting[0].message(false).unwrap().text(), "good");

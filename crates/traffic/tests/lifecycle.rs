@@ -28,6 +28,9 @@ fn routes_are_acknowledged_and_the_gone_drain_to_zero() {
     role.route(&[&old], &[]);
     let (mut slow, mut conn) = (role.connect(), role.connect());
     assert_eq!(conn.get("/").text(), "old");
+    role.report_until(|report| {
+        report.web_face.status[1] == 1 && report.instances[&id("web-1")].in_flight == 0
+    });
     slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     role.report_until(|report| report.instances[&id("web-1")].in_flight == 1);
     role.routes.web = vec![route("web-2", &new, 1)];
@@ -147,6 +150,9 @@ fn draining_answers_what_is_there_and_says_goodbye() {
     for conn in [&mut slow, &mut busy, &mut idle] {
         assert_eq!(conn.get("/").field("connection"), None);
     }
+    role.report_until(|report| {
+        report.web_face.status[1] == 3 && report.instances[&id("web-1")].in_flight == 0
+    });
     slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     role.report_until(|report| report.instances[&id("web-1")].in_flight == 1);
     let begun = Instant::now();
@@ -198,16 +204,23 @@ fn requests_go_to_the_instance_that_holds_fewer() {
     });
     let (mut role, fast) = (Role::start(), Server::named("fast"));
     role.route(&[&slow], &[]);
-    let mut held = role.connect();
-    held.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    role.report_until(|report| report.instances[&id("web-1")].in_flight == 1);
+    // Two, because an instance holds a request until just after its client has the answer.
+    let mut held = [role.connect(), role.connect()];
+    for conn in &mut held {
+        conn.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    role.report_until(|report| report.instances[&id("web-1")].in_flight == 2);
     role.route(&[&slow, &fast], &[]);
     // While one is busy, the other gets everything, whichever thread serves it.
     for _ in 0..20 {
         assert_eq!(role.connect().get("/").text(), "fast");
     }
-    go.send(()).unwrap();
-    assert_eq!(held.message(false).unwrap().text(), "slow");
+    for _ in &held {
+        go.send(()).unwrap();
+    }
+    for conn in &mut held {
+        assert_eq!(conn.message(false).unwrap().text(), "slow");
+    }
 }
 
 /// A role in a process of its own, on sockets it inherits, killed when dropped.
