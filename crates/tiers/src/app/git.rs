@@ -93,6 +93,15 @@ impl Git {
         Ok(ended.status.success())
     }
 
+    /// The last commit up to `commit` that changed this folder.
+    pub(crate) async fn last_change(&self, commit: &str) -> Result<Option<String>, ToolError> {
+        let ended = self.run(["rev-list", "--max-count=1", "--end-of-options", commit, "--", "."]).await?;
+        let text = ended.text();
+        let hash = text.trim();
+        let whole = hash.len() >= 40 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+        Ok((ended.status.success() && whole).then(|| hash.to_owned()))
+    }
+
     fn tool(&self, arguments: impl IntoIterator<Item = OsString>) -> Tool {
         const SAFE: [&str; 13] = [
             "--no-pager",

@@ -167,6 +167,12 @@ impl Take<'_> {
         if at_head && bare != "true" {
             warnings.extend(self.dirty(&git).await?);
         }
+        // Of a folder inside a repository the last commit that changed it: what others do beside it makes
+        // no new release.
+        let commit = match prefix.is_empty() {
+            true => commit,
+            false => git.last_change(&commit).await.map_err(|error| self.tool(error))?.unwrap_or(commit),
+        };
         self.archive(&git, &commit, warnings).await
     }
 

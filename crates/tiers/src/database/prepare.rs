@@ -37,7 +37,13 @@ pub async fn prepare(server: &Server<'_>, user: Option<Identity>) -> Result<(), 
         ensure_folder(above, 0o711, None)?;
     }
     ensure_folder(&part, 0o700, user)?;
-    let made = fill(server, &installed, &part, sql, user).await;
+    // A folder of its own for temporary files: a server that starts removes what it takes for left-overs of
+    // itself, and in a common folder that may be another server's table in use.
+    let scratch = folder.with_file_name(format!(".{instance}.tmp"));
+    remove_tree(&scratch)?;
+    ensure_folder(&scratch, 0o700, user)?;
+    let made = fill(server, &installed, &part, &scratch, sql, user).await;
+    let _ = remove_tree(&scratch);
     if let Err(error) = made.and_then(|()| keep(&part, &folder, installed.version)) {
         let _ = remove_tree(&part);
         return Err(error);
@@ -49,6 +55,7 @@ async fn fill(
     server: &Server<'_>,
     installed: &data::Installed,
     part: &Path,
+    scratch: &Path,
     sql: String,
     user: Option<Identity>,
 ) -> Result<(), DatabaseError> {
@@ -58,17 +65,22 @@ async fn fill(
     let mut datadir = OsString::from("--datadir=");
     datadir.push(part);
     let common: [OsString; 2] = ["--no-defaults".into(), datadir];
-    let tool =
-        |program: &Path| Tool::new(program, part).arguments(common.clone()).identity(user).timeout(TIMEOUT);
-    let tables = tool(&install)
-        .arguments(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
-        .environment(programs::environment());
+    let mut environment = programs::environment();
+    environment.insert("TMPDIR".into(), scratch.into());
+    let tool = |program: &Path| {
+        let tool = Tool::new(program, part).arguments(common.clone()).environment(environment.clone());
+        tool.identity(user).timeout(TIMEOUT)
+    };
+    let tables = tool(&install).arguments([
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+        "--skip-name-resolve",
+    ]);
     judge(server, "create its system tables", tables.run().await)?;
     let collation = format!("--collation-server={COLLATION}");
     let accounts = tool(&installed.program)
         .arguments(["--bootstrap", "--skip-networking", "--skip-log-bin", "--innodb-buffer-pool-size=16M"])
         .arguments(["--character-set-server=utf8mb4", &collation])
-        .environment(programs::environment())
         .input(sql);
     let ended = judge(server, "create its accounts", accounts.run().await)?;
     // --bootstrap goes on after a statement that fails, and ends well.

@@ -39,6 +39,9 @@ struct Site<'a> {
     paths: &'a Paths,
 }
 
+/// How often an idempotent request may be sent to the app face.
+const UPSTREAM_TRIES: usize = 8;
+
 impl Site<'_> {
     fn below(&self, name: &str) -> PathBuf {
         self.paths.instance(self.instance).join(name)
@@ -107,19 +110,21 @@ events {{
         text
     }
 
-    /// The server is named twice, so that an idempotent request whose connection breaks (a balancer was
-    /// killed) is sent once more, to the balancer that lives on the same address. One that the
+    /// The server is named several times, so that an idempotent request whose connection breaks (a balancer
+    /// was killed) is sent again, to the balancer that lives on the same address. Each time may meet another
+    /// kept connection to the dead one, whose end this nginx has not got round to noticing. One that the
     /// application may have seen and may not be repeated is never sent again.
     fn upstream(&self) -> Result<String, Refused> {
         let Some(upstream) = &self.spec.upstream else { return Ok(String::new()) };
         let server = quote::endpoint(upstream)?;
-        let mut text = format!(
-            "  upstream stoa_app {{\n    server {server} max_fails=0;\n    server {server} max_fails=0;\n"
-        );
+        let mut text = String::from("  upstream stoa_app {\n");
+        for _ in 0..UPSTREAM_TRIES {
+            let _ = writeln!(text, "    server {server} max_fails=0;");
+        }
         if self.spec.kind == AppKind::Http {
             // Closed by us long before a balancer that drains closes it: no request meets a closing
             // connection.
-            text.push_str("    keepalive 32;\n    keepalive_requests 100000;\n    keepalive_timeout 5s;\n");
+            text.push_str("    keepalive 32;\n    keepalive_requests 100000;\n    keepalive_timeout 2s;\n");
         }
         text.push_str("  }\n");
         Ok(text)
@@ -354,7 +359,6 @@ const PROXY: &str = r#"      proxy_pass http://stoa_app;
       proxy_redirect off;
       # Which instance answers is the balancer's choice and retry; this is for the balancer's own death.
       proxy_next_upstream error;
-      proxy_next_upstream_tries 3;
       proxy_connect_timeout 5s;
 "#;
 
@@ -369,7 +373,6 @@ const PHP: &str = r#"      if ($stoa_hidden) { return 404; }
       fastcgi_pass stoa_app;
       fastcgi_keep_conn off;
       fastcgi_next_upstream error;
-      fastcgi_next_upstream_tries 2;
       fastcgi_buffer_size 32k;
       fastcgi_buffers 8 32k;
       fastcgi_busy_buffers_size 64k;
