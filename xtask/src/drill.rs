@@ -4,7 +4,7 @@
 //! the site itself names.
 
 #[path = "../../crates/stoa/tests/e2e/load.rs"]
-#[allow(dead_code, reason = "the tests that share it fetch single pages too")]
+#[allow(dead_code, clippy::expect_used, reason = "the tests that share it fetch single pages too")]
 mod load;
 
 use load::{Ask, Load};

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Conn, Message, Role, Server, eventually};
+use common::{Conn, Message, Role, Server, wait_until};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -42,7 +42,7 @@ fn nginx(upstream: SocketAddr) -> Option<Nginx> {
     command.arg("-e").arg(dir.path().join("error.log")).arg("-c").arg(config);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
     let nginx = Nginx { child, address, _dir: dir };
-    eventually("nginx listens", || std::net::TcpStream::connect(address).is_ok());
+    wait_until("nginx listens", || std::net::TcpStream::connect(address).is_ok());
     Some(nginx)
 }
 

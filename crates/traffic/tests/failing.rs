@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Conn, Role, Server, answers, eventually, generation, id, ok, quick, route};
+use common::{Conn, Role, Server, answers, generation, id, ok, quick, route, wait_until};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::sync::Arc;
@@ -179,10 +179,10 @@ fn a_killed_instance_costs_no_idempotent_request() {
             })
         })
         .collect();
-    eventually("traffic flows", || count.load(Ordering::SeqCst) > 200);
+    wait_until("traffic flows", || count.load(Ordering::SeqCst) > 200);
     doomed.kill();
     let at = count.load(Ordering::SeqCst);
-    eventually("traffic goes on", || count.load(Ordering::SeqCst) > at + 500);
+    wait_until("traffic goes on", || count.load(Ordering::SeqCst) > at + 500);
     stop.store(true, Ordering::SeqCst);
     clients.into_iter().for_each(|client| client.join().unwrap());
     let report = role.report_until(|report| report.instances[&id("web-2")].ejected.is_some());
@@ -216,7 +216,7 @@ fn the_ejected_comes_back_only_when_its_health_is_proven() {
         std::thread::spawn(move || conn.get("/").text())
     };
     role.report_until(|report| report.instances[&id("app-1")].ejected.is_some());
-    eventually("it is probed again and again", || probes.load(Ordering::SeqCst) >= 3);
+    wait_until("it is probed again and again", || probes.load(Ordering::SeqCst) >= 3);
     assert!(!waiting.is_finished(), "nothing is sent to what is ejected");
     healthy.store(true, Ordering::SeqCst);
     assert_eq!(waiting.join().unwrap(), "back");

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Conn, DEADLINE, Role, Server, eventually, generation, id, ok, quick, route};
+use common::{Conn, DEADLINE, Role, Server, generation, id, ok, quick, route, wait_until};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, mpsc};
@@ -324,7 +324,7 @@ mod process {
         assert_eq!(open.get("/").text(), "here");
         let pid = rustix::process::Pid::from_child(&last.0);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        eventually("it says goodbye", || open.get("/").field("connection") == Some("close"));
+        wait_until("it says goodbye", || open.get("/").field("connection") == Some("close"));
         drop(open);
         assert!(last.0.wait().unwrap().success());
         let _waiting = connect();

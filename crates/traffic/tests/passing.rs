@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Conn, Role, Server, eventually, id, ok, quick};
+use common::{Conn, Role, Server, id, ok, quick, wait_until};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -251,7 +251,8 @@ fn a_slow_client_holds_the_instance_back() {
     conn.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     // It stands still once every socket buffer on the way is full, far from the end.
     let (mut last, mut still) = (usize::MAX, 0);
-    eventually("the instance is held back", || {
+    wait_until("the instance is held back", || {
+        // tidy: standing still is told by looking at intervals, within the deadline of the wait
         std::thread::sleep(Duration::from_millis(20));
         let now = written.load(Ordering::SeqCst);
         still = if now > 0 && now == last { still + 1 } else { 0 };
@@ -314,7 +315,7 @@ fn a_client_that_leaves_frees_the_instance() {
     role.route(&[&server], &[]);
     let mut conn = role.connect();
     conn.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    eventually("the request is there", || server.connections() == 1);
+    wait_until("the request is there", || server.connections() == 1);
     role.report_until(|report| report.instances[&id("web-1")].in_flight == 1);
     drop(conn);
     left.recv_timeout(common::DEADLINE).unwrap();

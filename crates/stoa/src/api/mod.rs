@@ -5,7 +5,7 @@ mod metrics;
 mod status;
 pub(crate) mod types;
 
-use crate::daemon::{Gauges, Operator};
+use crate::daemon::{Gauges, Operator, Trouble};
 use crate::store::{SqliteStore, Store};
 use axum::extract::{Query, State as Shared};
 use axum::http::{StatusCode, header};
@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) operator: Arc<Operator<SqliteStore>>,
     /// What was measured.
     pub(crate) gauges: Arc<Gauges>,
+    /// What keeps the controller from deciding.
+    pub(crate) trouble: Trouble,
     /// Where state lies.
     pub(crate) paths: Paths,
 }
@@ -87,7 +89,10 @@ async fn first_free() -> Option<TcpListener> {
             return Some(listener);
         }
     }
-    tracing::warn!("no port of {FIRST_PORT} to {} is free; the API answers on its socket only", FIRST_PORT + PORTS);
+    tracing::warn!(
+        "no port of {FIRST_PORT} to {} is free; the API answers on its socket only",
+        FIRST_PORT + PORTS
+    );
     None
 }
 

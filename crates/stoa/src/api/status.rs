@@ -4,6 +4,7 @@ use super::State;
 use super::types::{BuildStatus, DaemonStatus, InstanceState, InstanceStatus, Problem, Status, TierStatus};
 use crate::store::Store;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::PoisonError;
 use stoa_model::observed::{
     Detail, Health, HostObserved, InstanceObserved, ProcessState, ReleaseState, Running,
 };
@@ -37,19 +38,20 @@ pub(super) async fn status(state: &State, api: Option<SocketAddr>) -> Result<Sta
         Some((planned_for, plan)) => (planned_for == intent && plan.settled(), plan.waiting),
         None => (false, Vec::new()),
     };
+    let trouble = state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(Status {
         site: intent.site.name.clone(),
         power: intent.power,
         release: intent.release.clone(),
         live: roster.live.clone(),
-        settled,
+        settled: settled && trouble.is_empty(),
         urls: urls(&intent),
         api: api.map(|address| format!("http://{address}")),
         state: state.paths.root().to_owned(),
         tiers,
         build: view.build(),
         waiting,
-        failures: view.failures(),
+        failures: view.failures(trouble),
         term: roster.term,
         daemon: DaemonStatus {
             pid: std::process::id(),
@@ -271,9 +273,10 @@ impl View<'_> {
         }
     }
 
-    fn failures(&self) -> Vec<String> {
+    fn failures(&self, trouble: String) -> Vec<String> {
         let all = self.hosts().flat_map(|host| &host.failures);
-        all.map(|(key, failure)| format!("{key}: {}", failure.error)).collect()
+        let steps = all.map(|(key, failure)| format!("{key}: {}", failure.error));
+        steps.chain(Some(trouble).filter(|trouble| !trouble.is_empty())).collect()
     }
 }
 

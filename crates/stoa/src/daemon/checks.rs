@@ -172,7 +172,9 @@ async fn ask(shared: Arc<Shared>, subject: Subject) {
             Err(error) => Err(error),
         },
         Some(Spec::Balancer(_)) => Ok(()),
-        None => Err("it was started by another version of Stoa, which wrote down nothing to check".to_owned()),
+        None => {
+            Err("it was started by another version of Stoa, which wrote down nothing to check".to_owned())
+        }
     };
     let well = result.is_ok();
     shared.processes.record_check(id, started, result);

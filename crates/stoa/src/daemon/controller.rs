@@ -22,9 +22,12 @@ pub(crate) struct Controller<S> {
     down_asked: Arc<AtomicBool>,
     /// When this daemon began.
     began: Time,
-    /// The last thing that went wrong here, so that the journal says it once and not every cycle.
-    trouble: Mutex<String>,
+    trouble: Trouble,
 }
+
+/// The last thing that kept the controller from deciding, empty when it can. The journal says it once and
+/// not every cycle; `status` says it even where the journal cannot be written, as on a full disk.
+pub(crate) type Trouble = Arc<Mutex<String>>;
 
 /// How things stand after a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +43,12 @@ pub(crate) enum Outlook {
 impl<S: Store> Controller<S> {
     /// A controller of the site in `store`.
     pub(crate) fn new(store: Arc<S>, paths: Paths, down_asked: Arc<AtomicBool>) -> Self {
-        Controller { store, paths, down_asked, began: clock::now(), trouble: Mutex::new(String::new()) }
+        Controller { store, paths, down_asked, began: clock::now(), trouble: Trouble::default() }
+    }
+
+    /// What keeps it from deciding, now and later.
+    pub(crate) fn trouble(&self) -> Trouble {
+        self.trouble.clone()
     }
 
     /// One decision, from everything the store holds now.

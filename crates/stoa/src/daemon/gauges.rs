@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use stoa_model::control::Report;
 use stoa_model::{InstanceId, Paths, Time};
-use stoa_tiers::host::usage::{self, HostUsage, Usage};
 use stoa_tiers::host::clock;
+use stoa_tiers::host::usage::{self, HostUsage, Usage};
 
 /// How often it is measured.
 const EVERY: Duration = Duration::from_secs(2);
@@ -88,10 +88,8 @@ pub(super) async fn run(gauges: Arc<Gauges>, hands: Arc<Hands>, paths: Paths) {
             let before = gauges.latest().clone();
             let now = clock::now();
             let daemon = daemon.unwrap_or_default();
-            let mut latest =
-                Latest { at: now, usage, answered, instances: BTreeMap::new(), host, daemon };
-            latest.instances =
-                latest.usage.keys().map(|id| (*id, instance(*id, &before, &latest))).collect();
+            let mut latest = Latest { at: now, usage, answered, instances: BTreeMap::new(), host, daemon };
+            latest.instances = latest.usage.keys().map(|id| (*id, instance(*id, &before, &latest))).collect();
             *gauges.latest() = latest;
         }
         tokio::time::sleep(EVERY).await;

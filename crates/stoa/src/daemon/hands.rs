@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use stoa_model::control::{Report, socket_names};
 use stoa_model::observed::{DataState, Detail, InstanceObserved, ProcessState, ReleaseState};
 use stoa_model::spec::{BalancerSpec, DatabaseSpec};
-use stoa_model::{Action, Digest, Endpoint, InstanceId, Paths, Port, ReleaseId, Roster, Routes, Site, Spec, Tier};
+use stoa_model::{
+    Action, Digest, Endpoint, InstanceId, Paths, Port, ReleaseId, Roster, Routes, Site, Spec, Tier,
+};
 use stoa_tiers::app::{self, Build};
 use stoa_tiers::host::credentials::Credentials;
 use stoa_tiers::host::launch::{Launch, Limits, RunAs, StopSignal};
@@ -113,8 +115,11 @@ impl Hands {
             instances.insert(id, InstanceObserved { process, data, detail });
         }
         for id in self.data_folders() {
-            let absent =
-                InstanceObserved { process: ProcessState::Absent, data: DataState::Unknown, detail: Detail::None };
+            let absent = InstanceObserved {
+                process: ProcessState::Absent,
+                data: DataState::Unknown,
+                detail: Detail::None,
+            };
             instances.entry(id).or_insert(absent);
         }
         for (id, seen) in instances.iter_mut().filter(|(id, _)| id.tier == Tier::Database) {
@@ -170,7 +175,9 @@ impl Hands {
             }
             Action::Promote { instance, term } => {
                 let spec = self.database_spec(*instance)?;
-                database::promote(&self.server(*instance, &spec), *term).await.map_err(|error| error.to_string())?;
+                database::promote(&self.server(*instance, &spec), *term)
+                    .await
+                    .map_err(|error| error.to_string())?;
                 self.checks.again(*instance);
                 format!("{instance} takes writes in term {term}")
             }
@@ -200,7 +207,11 @@ impl Hands {
         // The operator asks again: a build that failed is tried again.
         if matches!(releases.get(&taken.release), Some(ReleaseState::Failed { .. })) {
             app::build::forgive(&taken.release, &self.paths).map_err(|error| {
-                Box::new(Problem::from_text("the failed build cannot be removed", error.to_string(), "see that the state folder can be written"))
+                Box::new(Problem::from_text(
+                    "the failed build cannot be removed",
+                    error.to_string(),
+                    "see that the state folder can be written",
+                ))
             })?;
         }
         Ok(TakenRelease { release: taken.release, warnings: taken.warnings })
@@ -212,8 +223,14 @@ impl Hands {
     }
 
     /// The variables, folder and user of a command beside the application.
-    pub(crate) fn environment(&self, spec: Option<&Spec>, release: &ReleaseId) -> Result<Environment, String> {
-        let Some(Spec::App(spec)) = spec else { return Err("no instance of its application has a place yet".to_owned()) };
+    pub(crate) fn environment(
+        &self,
+        spec: Option<&Spec>,
+        release: &ReleaseId,
+    ) -> Result<Environment, String> {
+        let Some(Spec::App(spec)) = spec else {
+            return Err("no instance of its application has a place yet".to_owned());
+        };
         let user = self.users.of(RunAs::Tier(Tier::App)).map(|user| (user.uid, user.gid));
         let variables = app::run::environment(None, spec, &self.paths, &self.credentials);
         Ok(Environment { variables, directory: self.paths.release(release), user })
@@ -227,9 +244,10 @@ impl Hands {
             Spec::App(app) => {
                 (app::run::launch(instance, app, paths, credentials).map_err(|e| e.to_string())?, Vec::new())
             }
-            Spec::Database(database) => {
-                (database::launch(instance, database, paths, credentials).map_err(|e| e.to_string())?, Vec::new())
-            }
+            Spec::Database(database) => (
+                database::launch(instance, database, paths, credentials).map_err(|e| e.to_string())?,
+                Vec::new(),
+            ),
             Spec::Cache(cache) => {
                 (cache::launch(instance, cache, paths, credentials).map_err(|e| e.to_string())?, Vec::new())
             }
@@ -246,12 +264,20 @@ impl Hands {
         let told = |error: stoa_tiers::host::HostError| error.to_string();
         let web = self.faces.web(spec.web_face).map_err(told)?;
         let app = self.faces.app(&self.paths.app_face(), &self.users).map_err(told)?;
-        let Endpoint::Unix(control) = &spec.control else { return Err("a role needs a control socket".to_owned()) };
+        let Endpoint::Unix(control) = &spec.control else {
+            return Err("a role needs a control socket".to_owned());
+        };
         let folder = self.paths.instance(instance);
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let control = listeners::unix_listener(control, 0o600, &self.users).map_err(told)?;
         let program = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
-        let mut argv = vec![program.into_os_string(), "role".into(), "balancer".into(), "--name".into(), instance.to_string().into()];
+        let mut argv = vec![
+            program.into_os_string(),
+            "role".into(),
+            "balancer".into(),
+            "--name".into(),
+            instance.to_string().into(),
+        ];
         if let Some(user) = self.users.of(RunAs::Tier(Tier::Balancer)) {
             argv.extend(["--user".into(), format!("{}:{}", user.uid, user.gid).into()]);
         }
@@ -268,12 +294,15 @@ impl Hands {
             files: Vec::new(),
             folders: Vec::new(),
         };
-        let inherited = [(socket_names::WEB_FACE, web), (socket_names::APP_FACE, app), (socket_names::CONTROL, control)];
+        let inherited =
+            [(socket_names::WEB_FACE, web), (socket_names::APP_FACE, app), (socket_names::CONTROL, control)];
         Ok((launch, inherited.map(|(name, socket)| (name.to_owned(), socket)).into()))
     }
 
     async fn reload(&self, instance: InstanceId, spec: &Spec) -> Result<String, String> {
-        let Spec::Web(web) = spec else { return Err(format!("{instance} cannot be reloaded, only restarted")) };
+        let Spec::Web(web) = spec else {
+            return Err(format!("{instance} cannot be reloaded, only restarted"));
+        };
         nginx::reload(&self.processes, instance, web).await.map_err(|error| error.to_string())?;
         Ok(format!("{instance} has re-read its configuration"))
     }
@@ -359,7 +388,11 @@ fn balancers(processes: &Processes) -> BTreeMap<InstanceId, (stoa_model::Time, E
 /// The release that taking the source would name now; it is taken to a scratch folder.
 pub(crate) async fn would_take(paths: &Paths, site: &Site, anew: bool) -> Result<ReleaseId, Box<Problem>> {
     let scratch = tempfile::tempdir().map_err(|error| {
-        Box::new(Problem::from_text("the source cannot be looked at", error.to_string(), "make room in the folder for temporary files"))
+        Box::new(Problem::from_text(
+            "the source cannot be looked at",
+            error.to_string(),
+            "make room in the folder for temporary files",
+        ))
     })?;
     let (known, number) = known_releases(paths, anew);
     let taken = app::take(&site.source, number, &known, &Paths::new(scratch.path())).await;

@@ -14,6 +14,7 @@ mod preview;
 mod seen;
 mod start;
 
+pub(crate) use controller::Trouble;
 pub(crate) use gauges::Gauges;
 pub(crate) use keeper::keep;
 pub(crate) use operator::Operator;
@@ -58,9 +59,11 @@ async fn serve(paths: &Paths) -> miette::Result<()> {
     let gauges = Arc::new(Gauges::new());
     tokio::spawn(gauges::run(gauges.clone(), hands.clone(), paths.clone()));
     tokio::spawn(housekeeping::run(paths.clone()));
-    let operator = Operator::new(paths.clone(), store.clone(), hands, agent.clone(), wake.clone(), down_asked);
+    let operator =
+        Operator::new(paths.clone(), store.clone(), hands, agent.clone(), wake.clone(), down_asked);
     let operator = Arc::new(operator);
-    api::serve(paths, api::State { store: store.clone(), operator, gauges, paths: paths.clone() }).await?;
+    let trouble = controller.trouble();
+    api::serve(paths, api::State { store, operator, gauges, trouble, paths: paths.clone() }).await?;
     tracing::info!(pid = std::process::id(), "the daemon is up");
 
     let mut terminate =

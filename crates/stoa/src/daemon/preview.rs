@@ -28,7 +28,14 @@ pub(crate) fn plan(paths: &Paths, request: &UpRequest) -> miette::Result<Plan> {
         let intent = next_intent(before, request.site.clone(), release);
         let observed = nothing_runs(paths, &intent, &roster).await;
         let now = clock::now();
-        Ok(stoa_decide::plan(&Input { intent: &intent, roster: &roster, routes: &routes, observed: &observed, paths, now }))
+        Ok(stoa_decide::plan(&Input {
+            intent: &intent,
+            roster: &roster,
+            routes: &routes,
+            observed: &observed,
+            paths,
+            now,
+        }))
     })
 }
 

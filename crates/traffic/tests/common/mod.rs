@@ -445,7 +445,7 @@ pub fn generation(n: u64) -> Generation {
 }
 
 /// Waits for a condition.
-pub fn eventually(what: &str, mut good: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut good: impl FnMut() -> bool) {
     let until = Instant::now() + DEADLINE;
     while !good() {
         assert!(Instant::now() < until, "never: {what}");
