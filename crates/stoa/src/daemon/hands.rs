@@ -406,6 +406,9 @@ fn known_releases(paths: &Paths, anew: bool) -> (Vec<ReleaseId>, u32) {
 }
 
 fn source_problem(error: app::SourceError) -> Box<Problem> {
-    let next = "correct source or ref under [app] in stoa.toml, then run: stoa up";
+    let next = match &error {
+        app::SourceError::Write(_) => "mend it, then run: stoa up",
+        _ => "correct source or ref under [app] in stoa.toml, then run: stoa up",
+    };
     Box::new(Problem::from_text("the source cannot be taken", error.to_string(), next))
 }

@@ -23,7 +23,7 @@ pub(crate) fn keep(paths: &Paths) -> std::io::Result<()> {
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let program = std::env::current_exe()?;
-    let mut delay = FIRST_DELAY;
+    let (mut delay, mut lived) = (FIRST_DELAY, false);
     loop {
         let began = Instant::now();
         let child =
@@ -32,9 +32,18 @@ pub(crate) fn keep(paths: &Paths) -> std::io::Result<()> {
         if status.exit_status().is_some_and(|code| code == 0 || code == i32::from(ALREADY_RUNS)) {
             return Ok(());
         }
+        if began.elapsed() > LIVED {
+            (delay, lived) = (FIRST_DELAY, true);
+        }
+        // One that never lived has been given up by the command that wanted it, and a site whose folder
+        // is gone wants none: either would otherwise be tried for as long as the machine is up.
+        if !paths.run().exists() || (delay >= LAST_DELAY && !lived) {
+            tracing::error!(?status, "the daemon cannot be started; the keeper ends too");
+            return Ok(());
+        }
         tracing::warn!(?status, "the daemon ended; it is started again in {} ms", delay.as_millis());
         std::thread::sleep(delay);
-        delay = if began.elapsed() > LIVED { FIRST_DELAY } else { (delay * 2).min(LAST_DELAY) };
+        delay = (delay * 2).min(LAST_DELAY);
     }
 }
 

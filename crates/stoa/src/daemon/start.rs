@@ -8,9 +8,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use stoa_model::Paths;
+use stoa_tiers::host::error::FileError;
 
 /// A new daemon adopts what runs before it answers; that is a matter of milliseconds.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
+/// What a daemon needs at least for a store and its write-ahead log.
+const ROOM: usize = 256 << 10;
 
 /// Starts the daemon of the site whose state lies at `paths` unless one runs, and waits until it answers.
 /// Several commands may do so at once: all but one daemon end again by themselves.
@@ -24,6 +27,7 @@ pub(crate) fn ensure(paths: &Paths) -> miette::Result<()> {
             paths.root().display()
         )
     })?;
+    has_room(paths).into_diagnostic()?;
     let log = paths.daemon_log();
     let out = OpenOptions::new().create(true).append(true).open(&log).into_diagnostic()?;
     let program = std::env::current_exe().into_diagnostic()?;
@@ -61,6 +65,14 @@ fn make_folders(paths: &Paths) -> std::io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     }
     Ok(())
+}
+
+/// A daemon whose disk is full cannot even write down why it does not start.
+fn has_room(paths: &Paths) -> Result<(), FileError> {
+    let probe = paths.run().join(format!("room-{}", std::process::id()));
+    let written = std::fs::write(&probe, vec![0; ROOM]);
+    let _ = std::fs::remove_file(&probe);
+    written.map_err(FileError::at("write", &paths.run()))
 }
 
 fn answers(socket: &Path) -> bool {

@@ -154,13 +154,13 @@ impl FileError {
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let FileError { doing, path, source } = self;
+        // The file itself may be gone by now, or never have come to be.
+        let folder = path.parent().unwrap_or(path).display();
         let path = path.display();
         match source.kind() {
             io::ErrorKind::StorageFull => {
-                write!(
-                    f,
-                    "cannot {doing} {path}: the disk is full; `df -h {path}` shows it, make room and try again"
-                )
+                let how = format!("`df -h {folder}` shows it, make room and try again");
+                write!(f, "cannot {doing} {path}: the disk is full; {how}")
             }
             io::ErrorKind::QuotaExceeded => {
                 write!(f, "cannot {doing} {path}: the disk quota is used up; make room and try again")

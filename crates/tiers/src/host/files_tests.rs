@@ -41,7 +41,7 @@ fn a_full_disk_reads_well() {
     let error = FileError::new("write", Path::new("/x/y"), rustix::io::Errno::NOSPC);
     assert_eq!(
         error.to_string(),
-        "cannot write /x/y: the disk is full; `df -h /x/y` shows it, make room and try again"
+        "cannot write /x/y: the disk is full; `df -h /x` shows it, make room and try again"
     );
     if let Ok(mut full) = std::fs::OpenOptions::new().write(true).open("/dev/full") {
         let why = full.write_all(b"x").unwrap_err();
