@@ -7,8 +7,10 @@ pub(crate) mod types;
 
 use crate::daemon::{Gauges, Operator, Trouble};
 use crate::store::{SqliteStore, Store};
-use axum::extract::{Query, State as Shared};
+use axum::extract::{Query, Request, State as Shared};
+use axum::http::uri::Authority;
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -69,7 +71,7 @@ pub(crate) async fn serve(paths: &Paths, state: State) -> miette::Result<()> {
         .with_state(context.clone());
     if let Some(listener) = tcp {
         // A page of another origin cannot read these answers (no CORS header), nor change anything here.
-        let app = telling.with_state(context);
+        let app = telling.with_state(context).layer(middleware::from_fn(refuse_foreign_names));
         tokio::spawn(async move { axum::serve(listener, app).await });
     }
     let socket = paths.api_socket();
@@ -81,6 +83,23 @@ pub(crate) async fn serve(paths: &Paths, state: State) -> miette::Result<()> {
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).into_diagnostic()?;
     tokio::spawn(async move { axum::serve(listener, asking).await });
     Ok(())
+}
+
+/// A name of somebody else's that was pointed at this machine (DNS rebinding) would make these answers that
+/// page's own: only names of this machine itself are answered.
+async fn refuse_foreign_names(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let authority = host.parse::<Authority>();
+    let name = authority.as_ref().map_or("", Authority::host);
+    if matches!(name, "localhost" | "127.0.0.1" | "[::1]") {
+        return next.run(request).await;
+    }
+    let problem = Problem::from_text(
+        format!("the API does not answer to the name {name:?}"),
+        "it tells about this machine to this machine only",
+        "ask for it as http://localhost",
+    );
+    (StatusCode::MISDIRECTED_REQUEST, Json(problem)).into_response()
 }
 
 async fn first_free() -> Option<TcpListener> {

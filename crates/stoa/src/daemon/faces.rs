@@ -27,6 +27,8 @@ pub(crate) struct Faces {
 struct Held {
     /// By address: a site whose address changes listens on both until the old balancers are gone.
     web: BTreeMap<SocketAddr, OwnedFd>,
+    /// The address that is, or is about to be, the site's: its socket stays whatever becomes of the roles.
+    claimed: Option<SocketAddr>,
     app: Option<OwnedFd>,
 }
 
@@ -40,6 +42,7 @@ impl Faces {
                     Some(address) => {
                         let mut held = self.held();
                         held.web.insert(address, web);
+                        held.claimed = Some(address);
                         held.app.get_or_insert(app);
                     }
                     None => tracing::warn!("{endpoint} gave back a socket without an address"),
@@ -53,6 +56,7 @@ impl Faces {
     /// The socket that visitors connect to, opened where it is not held yet.
     pub(crate) fn web(&self, address: SocketAddr) -> Result<OwnedFd, HostError> {
         let mut held = self.held();
+        held.claimed = Some(address);
         if let Some(socket) = held.web.get(&address) {
             return duplicate(socket, Endpoint::Tcp(address));
         }
@@ -60,6 +64,14 @@ impl Faces {
         let copy = duplicate(&socket, Endpoint::Tcp(address));
         held.web.insert(address, socket);
         copy
+    }
+
+    /// Closes what no role serves any more and the site no longer asks for: visitors of an old address are
+    /// refused rather than left to wait.
+    pub(crate) fn close_unused(&self, served: impl Fn(SocketAddr) -> bool) {
+        let mut held = self.held();
+        let claimed = held.claimed;
+        held.web.retain(|address, _| Some(*address) == claimed || served(*address));
     }
 
     /// The socket that nginx connects to, opened where it is not held yet.

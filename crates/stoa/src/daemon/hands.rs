@@ -107,6 +107,7 @@ impl Hands {
     pub(crate) async fn look(&self) -> Look {
         self.links.keep(&balancers(&self.processes));
         self.hear_balancers();
+        self.close_unused_faces();
         self.checks.run_due();
         let mut instances = BTreeMap::new();
         for (id, process) in self.processes.observe() {
@@ -316,6 +317,17 @@ impl Hands {
             Some(Spec::Database(spec)) => Ok(spec),
             _ => Err(format!("{instance} does not run as a database")),
         }
+    }
+
+    fn close_unused_faces(&self) {
+        let running = self.processes.running();
+        self.faces.close_unused(|address| {
+            running.iter().any(|subject| match &subject.spec {
+                Some(Spec::Balancer(spec)) => spec.web_face == address,
+                // What it serves is not known, so it may serve this.
+                other => subject.instance.tier == Tier::Balancer && other.is_none(),
+            })
+        });
     }
 
     /// A balancer that reports is healthy: it serves by the routes it names.
