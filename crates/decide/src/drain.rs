@@ -129,7 +129,7 @@ fn unused(plan: &Planner<'_>, id: InstanceId) -> Result<(), String> {
 fn forget(plan: &mut Planner<'_>, id: InstanceId) {
     if let Some(key) = plan.sight().busy_with(id) {
         // A start that is still under way may yet bring a process.
-        plan.wait(WaitKind::Progress, id, format!("the step {:?} under way comes to its end", key.verb()));
+        plan.wait(WaitKind::Progress, id, key.end());
         return;
     }
     plan.roster.instances.remove(&id);

@@ -116,8 +116,7 @@ impl<'a> Planner<'a> {
             return false;
         }
         if let Some(key) = self.sight().busy(&host, &subject) {
-            let until = format!("the step {:?} under way comes to its end", key.verb());
-            self.wait(WaitKind::Progress, subject, until);
+            self.wait(WaitKind::Progress, subject, key.end());
             return false;
         }
         if self.steps.iter().any(|step| step.host == host && step.action.subject() == subject) {

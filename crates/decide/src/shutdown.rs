@@ -48,8 +48,7 @@ fn stop_all(plan: &mut Planner<'_>, ids: &[InstanceId]) -> bool {
         match plan.sight().process(*id) {
             ProcessState::Absent | ProcessState::Exited(_) => {
                 if let Some(key) = plan.sight().busy_with(*id) {
-                    let until = format!("the step {:?} under way comes to its end", key.verb());
-                    plan.wait(WaitKind::Progress, id, until);
+                    plan.wait(WaitKind::Progress, id, key.end());
                     gone = false;
                 }
             }

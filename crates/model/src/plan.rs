@@ -186,6 +186,22 @@ impl StepKey {
         self.0.split(' ').next().unwrap_or_default()
     }
 
+    /// What is true once it has come to its end, as in "app-2 waits until it has started".
+    pub fn end(&self) -> &'static str {
+        match self.verb() {
+            "build" => "it is built",
+            "publish" => "static files come from it",
+            "prepare" => "its data folder is made",
+            "start" => "it has started",
+            "reload" => "it has re-read its configuration",
+            "stop" => "it has stopped",
+            "fence" => "it refuses writes",
+            "promote" => "it takes writes",
+            "follow" => "it replicates",
+            _ => "what is being done to it is done",
+        }
+    }
+
     /// The instance or release, as text.
     pub fn subject(&self) -> &str {
         self.0.split_once(' ').map_or("", |(_, subject)| subject)

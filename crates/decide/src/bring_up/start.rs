@@ -23,7 +23,7 @@ pub(crate) fn when_down(plan: &mut Planner<'_>, id: InstanceId, ready: Result<()
         ProcessState::Exited(exited) => Some(exited),
     };
     if let Some(key) = plan.sight().busy_with(id) {
-        plan.wait(WaitKind::Progress, id, format!("the step {:?} under way comes to its end", key.verb()));
+        plan.wait(WaitKind::Progress, id, key.end());
         return;
     }
     if let Err((kind, until)) = ready {
