@@ -147,9 +147,10 @@ fn retire_surplus(plan: &mut Planner<'_>, tier: Tier, target: Option<&ReleaseId>
         let others = members.iter().filter(|m| m.id != victim.id && m.serves).count();
         let outdated_left = members.iter().any(|m| !m.current);
         let spare = match (victim.current, victim.used) {
-            (_, true) => others >= wanted,
             // The newcomer of a replacement is one too many for as long as an old one is there.
-            (true, false) => !outdated_left || surplus > 1,
+            (true, _) if outdated_left && surplus == 1 => false,
+            (_, true) => others >= wanted,
+            (true, false) => true,
             // It serves nobody; a newcomer that does shows that what is wanted now works.
             (false, false) => others >= wanted || members.iter().any(|m| m.current && m.serves),
         };

@@ -1,7 +1,8 @@
 //! Deploys, scaling, restarts and changes of the configuration.
 
 use super::scene::{Scene, id, release};
-use stoa_model::observed::{Health, ReleaseState};
+use stoa_model::control::Report;
+use stoa_model::observed::{Detail, Health, ProcessState, ReleaseState};
 use stoa_model::plan::WaitKind;
 use stoa_model::site::Bytes;
 use stoa_model::{Millis, Tier};
@@ -150,6 +151,32 @@ fn a_changed_configuration_is_reloaded_one_nginx_after_another() {
     let generation = scene.generation();
     scene.settle();
     assert_eq!(scene.generation(), generation, "no route changes");
+}
+
+#[test]
+fn a_newcomer_that_serves_next_is_not_retired_for_the_old_one() {
+    let mut scene = Scene::settled();
+    scene.intent.restarts = [(Tier::Balancer, 1)].into();
+    let mut stopped = Vec::new();
+    for _ in 0..40 {
+        // Each newcomer passes its first check before its report is there.
+        let newest = scene.host.instances.values_mut().filter_map(|seen| match &seen.process {
+            ProcessState::Running(running) if scene.now.since(running.started) <= Millis::from_secs(1) => {
+                Some(&mut seen.detail)
+            }
+            _ => None,
+        });
+        for detail in newest {
+            if let Detail::Balancer { report, .. } = detail {
+                *report = Report::default();
+            }
+        }
+        stopped.extend(scene.steps().into_iter().filter(|step| step.starts_with("stop")));
+        if scene.turn().settled() {
+            break;
+        }
+    }
+    assert_eq!(stopped, ["stop balancer-2", "stop balancer-1"], "the two old ones and nothing else");
 }
 
 #[test]

@@ -271,9 +271,8 @@ impl Hands {
         let folder = self.paths.instance(instance);
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let control = listeners::unix_listener(control, 0o600, &self.users).map_err(told)?;
-        let program = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
         let mut argv = vec![
-            program.into_os_string(),
+            super::start::own_program().into_os_string(),
             "role".into(),
             "balancer".into(),
             "--name".into(),

@@ -4,6 +4,7 @@
 //! process whose daemon died, and reaps it when it ends, so that no zombie is left on a machine without
 //! an init.
 
+use super::start::own_program;
 use rustix::process::{WaitOptions, WaitStatus};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -22,12 +23,14 @@ pub(crate) fn keep(paths: &Paths) -> std::io::Result<()> {
     // A session of its own: it outlives the terminal it was started from. Fails where it leads one already.
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    let program = std::env::current_exe()?;
+    let program = own_program();
     let (mut delay, mut lived) = (FIRST_DELAY, false);
     loop {
         let began = Instant::now();
+        // A newer version that was put in its place is taken, but no file at all is no reason to end.
+        let file = if program.exists() { program.clone() } else { own_program() };
         let child =
-            Command::new(&program).arg("daemon").arg("--kept").arg("--state").arg(paths.root()).spawn()?;
+            Command::new(file).arg("daemon").arg("--kept").arg("--state").arg(paths.root()).spawn()?;
         let status = reap_until(child.id())?;
         if status.exit_status().is_some_and(|code| code == 0 || code == i32::from(ALREADY_RUNS)) {
             return Ok(());

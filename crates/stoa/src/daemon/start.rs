@@ -4,7 +4,7 @@ use miette::{IntoDiagnostic, WrapErr, miette};
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use stoa_model::Paths;
@@ -30,8 +30,7 @@ pub(crate) fn ensure(paths: &Paths) -> miette::Result<()> {
     has_room(paths).into_diagnostic()?;
     let log = paths.daemon_log();
     let out = OpenOptions::new().create(true).append(true).open(&log).into_diagnostic()?;
-    let program = std::env::current_exe().into_diagnostic()?;
-    Command::new(program)
+    Command::new(own_program())
         .arg("daemon")
         .arg("--state")
         .arg(paths.root())
@@ -55,6 +54,13 @@ pub(crate) fn ensure(paths: &Paths) -> miette::Result<()> {
         "the daemon was started but did not answer within {} s; its last line: {last}",
         ANSWERS_WITHIN.as_secs()
     ))
+}
+
+/// The program that this process runs, to start others of it. Its file may have been replaced or removed
+/// since: what already runs goes on as the version it is.
+pub(super) fn own_program() -> PathBuf {
+    let file = std::env::current_exe().ok().filter(|file| file.exists());
+    file.unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
 }
 
 /// The folders that must be there before a daemon can run. The root may be passed through by the tiers'
