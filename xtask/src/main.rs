@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the person who ran it")]
 
+mod bench;
 mod drill;
 mod tidy;
 
@@ -12,7 +13,8 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   tidy    the house rules: walls between rooms, sizes, banned calls
-  drill   break parts of a running site under load and tell what visitors lost";
+  drill   break parts of a running site under load and tell what visitors lost
+  bench   what the balancer and the cycle cost, beside others on the same work";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     match arguments.split_first() {
         Some((task, [])) if task == "tidy" => tidy::run(root),
         Some((task, rest)) if task == "drill" => drill::run(rest),
+        Some((task, rest)) if task == "bench" => bench::run(root, rest),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)

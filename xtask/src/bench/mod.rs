@@ -1,0 +1,36 @@
+//! Starts the benches: programs of their own beside the tasks, so that the tasks are built without the
+//! product and the benches with all optimisation. It measures nothing and judges nothing.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+/// `cargo xtask bench balancer|cycle [ARGUMENT…]`.
+pub(crate) fn run(root: &Path, arguments: &[String]) -> ExitCode {
+    let (name, rest) = match arguments.split_first() {
+        Some((name, rest)) if ["balancer", "cycle"].contains(&name.as_str()) => (name, rest),
+        _ => {
+            eprintln!(
+                "usage: cargo xtask bench balancer [SECONDS]   Stoa's balancer beside nginx and HAProxy, each load so long\n\
+                 \x20      cargo xtask bench cycle                what deciding costs"
+            );
+            return ExitCode::from(2);
+        }
+    };
+    if name == "balancer" && !cargo(root, &["build", "--release", "--package", "stoa"]) {
+        return ExitCode::FAILURE;
+    }
+    let mut words = vec!["bench", "--quiet", "--package", "xtask", "--bench", name, "--"];
+    words.extend(rest.iter().map(String::as_str));
+    if cargo(root, &words) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn cargo(root: &Path, words: &[&str]) -> bool {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    match Command::new(&cargo).args(words).current_dir(root).status() {
+        Ok(status) => status.success(),
+        Err(error) => {
+            eprintln!("cargo {}: {error}", words.join(" "));
+            false
+        }
+    }
+}
