@@ -166,8 +166,7 @@ impl Visitor {
         }
         request += "\r\n";
         request += &body;
-        connection.get_mut().write_all(request.as_bytes()).map_err(|error| format!("sending: {error}"))?;
-        let answer = read_answer(&mut connection)?;
+        let answer = ask(&mut connection, request.as_bytes())?;
         if answer.status != self.ask.status {
             let text: String = answer.body.chars().take(200).collect();
             return Err(format!("status {}: {text}", answer.status));
@@ -201,9 +200,13 @@ impl Answer {
 
 /// One request on a connection of its own.
 pub(crate) fn fetch(address: SocketAddr, request: &str) -> Result<Answer, String> {
-    let mut connection = connect(address)?;
-    connection.get_mut().write_all(request.as_bytes()).map_err(|error| format!("sending: {error}"))?;
-    read_answer(&mut connection)
+    ask(&mut connect(address)?, request.as_bytes())
+}
+
+/// One request on a connection.
+pub(crate) fn ask(connection: &mut BufReader<TcpStream>, request: &[u8]) -> Result<Answer, String> {
+    connection.get_mut().write_all(request).map_err(|error| format!("sending: {error}"))?;
+    read_answer(connection)
 }
 
 /// A GET on a connection of its own.
@@ -211,7 +214,8 @@ pub(crate) fn get(address: SocketAddr, host: &str, path: &str) -> Result<Answer,
     fetch(address, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
 }
 
-fn connect(address: SocketAddr) -> Result<BufReader<TcpStream>, String> {
+/// A new connection.
+pub(crate) fn connect(address: SocketAddr) -> Result<BufReader<TcpStream>, String> {
     let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
         .map_err(|error| format!("connecting: {error}"))?;
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
@@ -249,7 +253,7 @@ fn read_answer(connection: &mut BufReader<TcpStream>) -> Result<Answer, String> 
 
 fn read_body(connection: &mut BufReader<TcpStream>, answer: &Answer) -> Result<(Vec<u8>, bool), String> {
     let broke = |error: std::io::Error| format!("the answer broke off: {error}");
-    if answer.status == 304 || answer.status == 204 {
+    if matches!(answer.status, 101 | 204 | 304) {
         return Ok((Vec::new(), true));
     }
     if answer.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {

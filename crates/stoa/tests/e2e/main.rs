@@ -5,7 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod faults;
+mod foobar;
 mod kills;
 mod load;
+mod machine;
 mod site;
+mod sources;
 mod stands;
+mod websocket;

@@ -1,6 +1,7 @@
 //! A real site for a test: its own folder, state and port; nothing of it is left when it is dropped.
 
 use serde_json::Value;
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,13 +14,16 @@ const STOA: &str = env!("CARGO_BIN_EXE_stoa");
 /// A real site.
 pub(crate) struct TestSite {
     folder: TempDir,
+    state: PathBuf,
+    /// What `stoa` is started through, such as another user or a mount namespace; nothing by default.
+    through: Vec<OsString>,
     /// Where visitors connect.
     pub(crate) address: SocketAddr,
 }
 
 /// A threaded server of Python's own library: no build, starts at once, shows who answers.
 const APP: &str = r#"
-import http.server, json, os, socketserver, sys, time
+import base64, hashlib, http.server, json, os, socketserver, sys, time
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(self, status, text):
@@ -32,6 +36,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
     def do_GET(self):
+        if self.path == "/socket":
+            return self.echo()
+        if self.path.startswith("/uploads/"):
+            try:
+                return self.answer(200, open(self.path[1:]).read())
+            except FileNotFoundError:
+                return self.answer(404, "no such upload")
         if self.path == "/environment":
             return self.answer(200, json.dumps(dict(os.environ)))
         if self.path == "/headers":
@@ -41,7 +52,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, "hello from " + os.environ["STOA_INSTANCE"])
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.startswith("/uploads/"):
+            open(self.path[1:], "wb").write(body)
         self.answer(200, "got " + str(len(body)))
+    # A WebSocket that sends back each small frame (RFC 6455), a close frame too, and ends with that.
+    def echo(self):
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+        self.send_header("X-App-Instance", os.environ["STOA_INSTANCE"])
+        self.end_headers()
+        self.close_connection = True
+        while True:
+            head = self.rfile.read(6)
+            if len(head) < 6:
+                return
+            masked = self.rfile.read(head[1] & 127)
+            self.wfile.write(bytes([head[0], head[1] & 127]) + bytes(b ^ head[2 + i % 4] for i, b in enumerate(masked)))
+            if head[0] & 15 == 8:
+                return
     def log_message(self, *args):
         pass
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -76,7 +107,27 @@ impl TestSite {
         // The tiers' users must be able to pass through.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).expect("its rights");
-        TestSite { folder, address }
+        let state = folder.path().join("state");
+        TestSite { folder, state, through: Vec::new(), address }
+    }
+
+    /// A copy of a folder of the repository's examples.
+    pub(crate) fn example(name: &str) -> Self {
+        let site = TestSite::empty();
+        copy_example(name, &site.source());
+        let config = std::fs::read_to_string(site.source().join("stoa.toml")).expect("its config");
+        site.write("stoa.toml", &format!("{config}\n[balancer]\nlisten = \"{}\"\n", site.address));
+        site
+    }
+
+    /// Keeps its state at `state` from now on.
+    pub(crate) fn keep_state_at(&mut self, state: PathBuf) {
+        self.state = state;
+    }
+
+    /// Starts `stoa` through another program from now on.
+    pub(crate) fn start_through<S: Into<OsString>>(&mut self, words: impl IntoIterator<Item = S>) {
+        self.through = words.into_iter().map(Into::into).collect();
     }
 
     /// Writes `stoa.toml`: name, domain and address, then `rest`.
@@ -102,7 +153,12 @@ impl TestSite {
 
     /// Where its state is.
     pub(crate) fn state(&self) -> PathBuf {
-        self.folder.path().join("state")
+        self.state.clone()
+    }
+
+    /// The folder of this test, which goes with it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Runs `stoa` with these arguments in the site's folder.
@@ -112,8 +168,9 @@ impl TestSite {
 
     /// `stoa` with these arguments, not yet run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(STOA);
-        command.arg("--state").arg(self.state()).args(arguments).current_dir(self.source());
+        let mut words = self.through.iter().map(OsString::as_os_str).chain([STOA.as_ref()]);
+        let mut command = Command::new(words.next().unwrap_or(STOA.as_ref()));
+        command.args(words).arg("--state").arg(self.state()).args(arguments).current_dir(self.source());
         command.env("NO_COLOR", "1").stdin(std::process::Stdio::null());
         command
     }
@@ -176,15 +233,13 @@ impl TestSite {
 
     /// Every process of this site, found by its environment, whatever the site says of it.
     pub(crate) fn processes(&self) -> Vec<u32> {
-        let marks = [self.state().into_os_string(), self.folder.path().join("state").into_os_string()];
+        let mark = self.state().into_os_string();
         let all = std::fs::read_dir("/proc").expect("/proc").flatten();
         let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         let ours = |pid: &u32| {
             let read = |file| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-            marks.iter().any(|mark| {
-                let mark = mark.as_encoded_bytes();
-                contains(&read("environ"), mark) || contains(&read("cmdline"), mark)
-            })
+            let mark = mark.as_encoded_bytes();
+            contains(&read("environ"), mark) || contains(&read("cmdline"), mark)
         };
         pids.filter(|pid| *pid != std::process::id()).filter(ours).collect()
     }
@@ -228,7 +283,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 /// Copies a folder of the repository's examples into the site's folder.
-pub(crate) fn copy_example(name: &str, to: &Path) {
+fn copy_example(name: &str, to: &Path) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
     let status =
         Command::new("cp").arg("-r").arg("--").arg(from.join(".")).arg(to).status().expect("cp runs");

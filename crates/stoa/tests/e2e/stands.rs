@@ -1,7 +1,7 @@
 //! The site stands: what a new user sees when all is well.
 
 use crate::load::{fetch, get};
-use crate::site::{TestSite, copy_example, text};
+use crate::site::{TestSite, text};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -85,11 +85,7 @@ fn an_app_is_given_its_environment_and_a_command_too() {
 
 #[test]
 fn a_plain_php_site_stands() {
-    let site = TestSite::empty();
-    copy_example("plain-php", &site.source());
-    let config = std::fs::read_to_string(site.source().join("stoa.toml")).expect("its config");
-    let listen = format!("[balancer]\nlisten = \"{}\"\n", site.address);
-    site.write("stoa.toml", &format!("{config}\n{listen}"));
+    let site = TestSite::example("plain-php");
     site.ok(&["up", "--yes"]);
     let page = get(site.address, "localhost", "/").expect("an answer");
     assert_eq!(page.status, 200, "{page:?}");
@@ -98,10 +94,7 @@ fn a_plain_php_site_stands() {
 
 #[test]
 fn a_static_site_stands() {
-    let site = TestSite::empty();
-    copy_example("static-site", &site.source());
-    let config = std::fs::read_to_string(site.source().join("stoa.toml")).expect("its config");
-    site.write("stoa.toml", &format!("{config}\n[balancer]\nlisten = \"{}\"\n", site.address));
+    let site = TestSite::example("static-site");
     site.ok(&["up", "--yes"]);
     let page = get(site.address, "localhost", "/").expect("an answer");
     assert_eq!(
