@@ -67,7 +67,12 @@ fn bench(seconds: u32) -> Result<(), String> {
     };
     let wrk = Wrk::new(program, folder.path());
     let servers: Vec<&Server> = std::iter::once(&origin).chain(&proxies).collect();
-    println!("\nMedians of {ROUNDS} rounds of {seconds} s; ratios are of the same round.");
+    let busy = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let busy = busy.split(' ').next().unwrap_or("?");
+    println!(
+        "\nMedians of {ROUNDS} rounds of {seconds} s; ratios are of the same round; \
+              load average before: {busy}."
+    );
     for case in CASES {
         let measured = measure(&wrk, case, &servers, seconds)?;
         if let Some((origin, proxies)) = measured.split_first() {

@@ -54,7 +54,9 @@ pub(crate) fn print(case: Case, connections: u32, origin: &Rounds, servers: &[Ro
             for (.., value) in COLUMNS {
                 let ours = pairs(stoa, origin).map(|(m, o)| value(m, o));
                 let theirs = pairs(peer, origin).map(|(m, o)| value(m, o));
-                print!("  {:>19}", ratio(median(ours.zip(theirs).filter_map(quotient).collect())));
+                // One round without a ratio, and their median would be of luck.
+                let ratios: Option<Vec<f64>> = ours.zip(theirs).map(quotient).collect();
+                print!("  {:>19}", ratio(median(ratios.unwrap_or_default())));
             }
             println!();
         }
