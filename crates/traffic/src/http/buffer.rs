@@ -14,6 +14,8 @@ pub(crate) struct Buffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last read took all the room there was: more is probably waiting, and each read is a system call.
+    filled: bool,
 }
 
 impl Buffer {
@@ -39,7 +41,7 @@ impl Buffer {
 
     /// Forgets the first `n` bytes, or all where there are fewer.
     pub(crate) fn consume(&mut self, n: usize) {
-        self.start = self.end.min(self.start + n);
+        self.start = self.end.min(self.start.saturating_add(n));
         if self.start == self.end {
             self.clear();
         }
@@ -69,11 +71,15 @@ impl Buffer {
         ready!(Pin::new(reader).poll_read(cx, &mut free))?;
         let n = free.filled().len();
         self.end += n;
+        self.filled = self.end == most;
         Poll::Ready(Ok(n))
     }
 
     fn make_room(&mut self, limit: usize) {
         debug_assert!(self.len() < limit, "a full buffer reads as the end of the stream");
+        if self.filled && self.bytes.len() < limit {
+            self.bytes.resize((self.bytes.len() * 4).min(limit), 0);
+        }
         if self.end < self.bytes.len().min(self.start + limit) {
             return;
         }
@@ -117,6 +123,21 @@ mod tests {
         assert_eq!(buffer.capacity(), BODY);
         buffer.consume(100);
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn it_grows_when_a_read_takes_all_its_room_even_if_it_was_emptied() {
+        let mut buffer = Buffer::default();
+        let bytes = vec![7_u8; 64 << 10];
+        let mut reads = Vec::new();
+        for _ in 0..4 {
+            reads.push(fill(&mut buffer, &bytes, 4 * BODY));
+            buffer.consume(usize::MAX);
+        }
+        assert_eq!(reads, [4 << 10, 16 << 10, 64 << 10, 64 << 10]);
+        assert_eq!(fill(&mut buffer, b"end", 4 * BODY), 3);
+        buffer.consume(3);
+        assert_eq!(buffer.capacity(), 4 * BODY, "a short read asks for no more");
     }
 
     const BODY: usize = 16 << 10;

@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::deadline::Deadline;
 use super::forward::Job;
 use super::headers;
-use super::limits::{BODY_BUFFER, HEAD_MAX, Limits};
+use super::limits::{BODY_BUFFER, HEAD_MAX, Limits, STREAM_BUFFER};
 use super::response::{self, Kind, Response, Towards};
 use super::scan::Scan;
 use super::stream::{ReadHalf, Stop, Stream, WriteHalf, fill, write_all};
@@ -324,7 +324,7 @@ async fn pass_on(
             return Ok(());
         }
         patience.within(shared.timeout.max(shared.limits.progress));
-        match fill(upstream, answer, BODY_BUFFER, patience).await {
+        match fill(upstream, answer, STREAM_BUFFER, patience).await {
             Ok(0) if body.ends_with_connection() => ended = true,
             Ok(0) | Err(Stop::Broken) => return Err(Failure::Broken),
             Ok(_) => {}

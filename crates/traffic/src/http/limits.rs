@@ -11,6 +11,9 @@ pub(crate) const HEADERS_MAX: usize = 100;
 /// The most bytes read ahead of what is written on, for one direction of one connection. A request body
 /// or an answer that fits may be sent again; a longer one streams through.
 pub(crate) const BODY_BUFFER: usize = 16 << 10;
+/// The most bytes read at once of an answer that streams through, or of a tunnel: each read and each write
+/// is a system call of some microseconds.
+pub(crate) const STREAM_BUFFER: usize = 64 << 10;
 /// The most instances one request is sent to.
 pub(crate) const TRIES_MAX: u32 = 3;
 

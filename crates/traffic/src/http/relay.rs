@@ -1,7 +1,7 @@
 //! Bytes from one connection to another, with back-pressure and half-close: tunnels and FastCGI.
 
 use super::buffer::Buffer;
-use super::limits::BODY_BUFFER;
+use super::limits::STREAM_BUFFER;
 use super::stream::{ReadHalf, WriteHalf};
 use super::websocket::Frames;
 use std::io;
@@ -53,7 +53,7 @@ impl Pipe {
                 ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
                 self.shut = true;
             } else {
-                let n = ready!(self.buffer.poll_fill(cx, from, BODY_BUFFER))?;
+                let n = ready!(self.buffer.poll_fill(cx, from, STREAM_BUFFER))?;
                 self.ended = n == 0;
             }
         }

@@ -30,7 +30,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Sets of buffers kept for the next requests.
 const SPARE_BUFFERS: usize = 64;
 /// A set of buffers that has grown beyond this is not kept.
-const SPARE_SIZE: usize = 64 << 10;
+const SPARE_SIZE: usize = 96 << 10;
 
 /// What a thread is told.
 #[derive(Debug)]
