@@ -116,6 +116,11 @@ impl Client {
         self.post("/v1/down", &serde_json::json!({}), TAKING).await
     }
 
+    /// `POST /v1/dismiss`.
+    pub(crate) async fn dismiss(&self) -> Result<Accepted, ClientError> {
+        self.post("/v1/dismiss", &serde_json::json!({}), TAKING).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.call(Method::GET, path, Bytes::new(), QUICK).await
     }

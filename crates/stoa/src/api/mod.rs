@@ -67,6 +67,7 @@ pub(crate) async fn serve(paths: &Paths, state: State) -> miette::Result<()> {
         .route("/v1/scale", post(scale))
         .route("/v1/restart", post(restart))
         .route("/v1/down", post(down))
+        .route("/v1/dismiss", post(dismiss))
         .route("/v1/environment", get(environment))
         .with_state(context.clone());
     if let Some(listener) = tcp {
@@ -159,6 +160,10 @@ async fn scale(Shared(context): Shared<Context>, Json(request): Json<ScaleReques
 
 async fn restart(Shared(context): Shared<Context>, Json(request): Json<RestartRequest>) -> Response {
     answer(context.state.operator.restart(request).await)
+}
+
+async fn dismiss(Shared(context): Shared<Context>) -> Response {
+    answer(context.state.operator.dismiss().await)
 }
 
 async fn down(Shared(context): Shared<Context>) -> Response {

@@ -8,6 +8,7 @@
 //! | `GET /v1/events?after=N&limit=M` | | `Vec<`[`stoa_model::journal::Entry`]`>`, oldest first; without `after` the last M |
 //! | `POST /v1/scale` | [`ScaleRequest`] | [`Accepted`] |
 //! | `POST /v1/restart` | [`RestartRequest`] | [`Accepted`] |
+//! | `POST /v1/dismiss` | `{}` | [`Accepted`]; the daemon ends itself if it never had a site |
 //! | `POST /v1/down` | `{}` | [`Accepted`]; the daemon ends itself once everything has stopped |
 //! | `GET /v1/environment` | | [`Environment`], for `stoa run`; only on the Unix socket |
 //! | `GET /metrics` | | Prometheus text |

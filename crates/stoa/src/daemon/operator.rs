@@ -162,6 +162,20 @@ impl<S: Store> Operator<S> {
         Ok(Accepted { text, journal })
     }
 
+    /// Ends the daemon where it has no site to keep: it was started for a request that was then refused. An
+    /// `up` under way is waited for, and if that one brings a site, the daemon stays.
+    pub(crate) async fn dismiss(&self) -> Result<Accepted, Problem> {
+        let _turn = self.turn.lock().await;
+        let journal = self.store.last_entry().await.map_err(kept_not)?;
+        let unused = self.store.intent().await.map_err(kept_not)?.is_none();
+        if unused {
+            self.down_asked.store(true, Ordering::Relaxed);
+            self.wake.notify_one();
+        }
+        let text = if unused { "the daemon ends" } else { "the daemon stays: it has a site" };
+        Ok(Accepted { text: text.to_owned(), journal })
+    }
+
     /// What `stoa run` runs with: the environment of the release that serves.
     pub(crate) async fn environment(&self) -> Result<Environment, Problem> {
         let intent = self.intent().await?;

@@ -37,7 +37,8 @@ pub(crate) fn run(context: &Context, arguments: &Up) -> Outcome<ExitCode> {
     let accepted = session.wait(client.up(&request)).map_err(|_| interrupted())?;
     let accepted = accepted.map_err(|error| {
         if matches!(before, Err(ClientError::NotRunning { .. })) {
-            dismiss(&mut session, &client);
+            // Were it not to end, it would be an idle process and nothing worse.
+            let _ = session.wait(client.dismiss());
         }
         Failure::client(error, &typed.folder_line("up"))
     })?;
@@ -70,14 +71,6 @@ pub(crate) fn run(context: &Context, arguments: &Up) -> Outcome<ExitCode> {
             Err(failure)
         }
         End::Interrupted => Err(follow.interrupted()),
-    }
-}
-
-/// Ends the daemon that was started for a request it then refused, where it has no site to keep.
-fn dismiss(session: &mut Session, client: &Client) {
-    if let Ok(Err(ClientError::Refused(_))) = session.wait(client.status()) {
-        // Were it not to end, it would be an idle process and nothing worse.
-        let _ = session.wait(client.down());
     }
 }
 
