@@ -90,6 +90,9 @@ fn prepare(plan: &mut Planner<'_>, id: InstanceId) {
             );
             plan.wait(WaitKind::Stuck, id, until);
         }
+        DataState::Absent if plan.sight().busy_with(id).is_some_and(|key| key.verb() == "prepare") => {
+            plan.wait(WaitKind::Progress, id, "its data folder is made");
+        }
         DataState::Absent => {
             if let Some(other) = holder_of_data(plan, id) {
                 let until = format!(
