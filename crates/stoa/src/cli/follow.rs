@@ -10,6 +10,7 @@ use super::typed::Typed;
 use crate::api::types::{BuildStatus, Status};
 use crate::client::{Client, ClientError};
 use std::time::{Duration, Instant};
+use stoa_model::intent::Power;
 use stoa_model::{InstanceId, Millis, Paths};
 use stoa_tiers::host::log;
 
@@ -74,6 +75,9 @@ impl Follow<'_> {
                 }
             };
             heard = Instant::now();
+            if status.power == Power::Off {
+                break Err(self.taken_down());
+            }
             building = match status.build {
                 BuildStatus::Building => building.or(Some(heard)),
                 _ => None,
@@ -137,6 +141,14 @@ impl Follow<'_> {
             "interrupted",
             "only this command ended: the daemon goes on bringing the site to what was asked",
             format!("look: {}\nor undo it: {}", self.typed.line("status"), self.typed.line("down")),
+        )
+    }
+
+    fn taken_down(&self) -> Failure {
+        Failure::failed(
+            "the site is taken down",
+            "stoa down was asked of it while this command waited",
+            format!("bring it back: {}", self.typed.folder_line("up")),
         )
     }
 
