@@ -7,4 +7,4 @@ mod traffic;
 mod usage;
 
 pub use exposition::{CONTENT_TYPE, Exposition, Histogram, Labels, Value};
-pub use usage::{HostUse, ProcessUse};
+pub use usage::{HostPressure, HostUse, ProcessUse};

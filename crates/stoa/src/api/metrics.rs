@@ -6,7 +6,7 @@ use crate::store::Store;
 use stoa_model::HostId;
 use stoa_model::observed::Detail;
 use stoa_tiers::host::usage::{HostUsage, Usage};
-use stoa_watch::metrics::{Exposition, HostUse, ProcessUse};
+use stoa_watch::metrics::{Exposition, HostPressure, HostUse, ProcessUse};
 
 /// The text of `/metrics`. What cannot be read now is left out, never told as zero.
 pub(super) async fn exposition(state: &State) -> String {
@@ -49,5 +49,6 @@ fn host_use(usage: &HostUsage) -> HostUse {
         memory_available_bytes: known(usage.memory_available),
         disk_bytes: known(usage.disk),
         disk_available_bytes: known(usage.disk).map(|_| usage.disk_available),
+        pressure: usage.pressure.map(|p| HostPressure { cpu: p.cpu, memory: p.memory, io: p.io }),
     }
 }

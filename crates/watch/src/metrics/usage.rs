@@ -36,6 +36,19 @@ pub struct HostUse {
     pub disk_bytes: Option<u64>,
     /// What an unprivileged user could still write to it.
     pub disk_available_bytes: Option<u64>,
+    /// How saturated it is, where the kernel tells.
+    pub pressure: Option<HostPressure>,
+}
+
+/// Of 100, how long something waited over the last ten seconds (pressure stall information).
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct HostPressure {
+    /// For a processor.
+    pub cpu: f64,
+    /// For memory.
+    pub memory: f64,
+    /// For a disk.
+    pub io: f64,
 }
 
 impl Exposition {
@@ -71,6 +84,12 @@ impl Exposition {
         if let Some(load) = usage.load1 {
             self.gauge("stoa_host_load1", "Runnable and waiting tasks over one minute.", &labels, load);
         }
+        let pressure = usage.pressure.map(|p| [("cpu", p.cpu), ("memory", p.memory), ("io", p.io)]);
+        for (resource, percent) in pressure.into_iter().flatten() {
+            let labels = [("host", name.as_str()), ("resource", resource)];
+            let help = "Of 100, how long something waited for it over the last ten seconds.";
+            self.gauge("stoa_host_pressure_percent", help, &labels, percent);
+        }
         for (name, help, value) in [
             ("stoa_host_cpus", "Processors.", usage.cpus),
             ("stoa_host_memory_bytes", "Memory.", usage.memory_bytes),
@@ -105,7 +124,9 @@ mod tests {
         metrics.process(Some(InstanceId::new(Tier::App, 3)), &known);
         let known = ProcessUse { cpu_seconds: Some(0.25), threads: Some(4), ..ProcessUse::default() };
         metrics.process(None, &known);
-        metrics.host(&HostId::local(), &HostUse { load1: Some(0.5), cpus: Some(2), ..HostUse::default() });
+        let pressure = Some(HostPressure { cpu: 1.5, ..HostPressure::default() });
+        let known = HostUse { load1: Some(0.5), cpus: Some(2), pressure, ..HostUse::default() };
+        metrics.host(&HostId::local(), &known);
         insta::assert_snapshot!(metrics.finish());
     }
 }
