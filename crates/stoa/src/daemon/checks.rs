@@ -62,6 +62,7 @@ struct Asked {
 /// What a database server said.
 struct Answer {
     started: Time,
+    /// When it was asked: what it says may be as old as that.
     at: Time,
     status: DatabaseStatus,
 }
@@ -102,10 +103,11 @@ impl Checks {
         }
     }
 
-    /// Asks again at the next look, because something was done to it.
-    pub(crate) fn again(&self, id: InstanceId) {
-        if let Some(asked) = self.shared.state().asked.get_mut(&id) {
-            asked.last = None;
+    /// Asks now and waits for the answer, because something was done to it: what was heard before is no
+    /// longer true.
+    pub(crate) async fn ask_now(&self, id: InstanceId) {
+        if let Some(subject) = self.shared.processes.subject(id) {
+            ask(self.shared.clone(), subject).await;
         }
     }
 
@@ -147,6 +149,17 @@ impl Checks {
     }
 }
 
+impl State {
+    /// Keeps an answer, unless a later question was answered before.
+    fn hear(&mut self, id: InstanceId, answer: Answer) {
+        let newer =
+            self.databases.get(&id).is_none_or(|kept| (kept.started, kept.at) <= (answer.started, answer.at));
+        if newer {
+            self.databases.insert(id, answer);
+        }
+    }
+}
+
 impl Shared {
     fn server<'a>(&'a self, instance: InstanceId, spec: &'a DatabaseSpec) -> database::Server<'a> {
         database::Server { instance, spec, paths: &self.paths, credentials: &self.credentials }
@@ -159,14 +172,14 @@ impl Shared {
 
 async fn ask(shared: Arc<Shared>, subject: Subject) {
     let (id, started) = (subject.instance, subject.started);
+    let asked_at = clock::now();
     let result = match &subject.spec {
         Some(Spec::Web(spec)) => nginx::check(spec, TIMEOUT).await,
         Some(Spec::App(spec)) => app::observe::check(spec).await,
         Some(Spec::Cache(spec)) => cache::check(spec, &shared.credentials, TIMEOUT).await,
         Some(Spec::Database(spec)) => match database::status(&shared.server(id, spec)).await {
             Ok(status) => {
-                let answer = Answer { started, at: clock::now(), status };
-                shared.state().databases.insert(id, answer);
+                shared.state().hear(id, Answer { started, at: asked_at, status });
                 Ok(())
             }
             Err(error) => Err(error),

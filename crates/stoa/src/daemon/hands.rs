@@ -172,6 +172,7 @@ impl Hands {
             Action::Fence { instance } => {
                 let spec = self.database_spec(*instance)?;
                 database::fence(&self.server(*instance, &spec)).await.map_err(|error| error.to_string())?;
+                self.checks.ask_now(*instance).await;
                 format!("{instance} refuses writes")
             }
             Action::Promote { instance, term } => {
@@ -179,7 +180,7 @@ impl Hands {
                 database::promote(&self.server(*instance, &spec), *term)
                     .await
                     .map_err(|error| error.to_string())?;
-                self.checks.again(*instance);
+                self.checks.ask_now(*instance).await;
                 format!("{instance} takes writes in term {term}")
             }
             Action::Follow { instance, primary, endpoint, term } => {
@@ -187,7 +188,7 @@ impl Hands {
                 database::follow(&self.server(*instance, &spec), endpoint, *term)
                     .await
                     .map_err(|error| error.to_string())?;
-                self.checks.again(*instance);
+                self.checks.ask_now(*instance).await;
                 format!("{instance} replicates from {primary}")
             }
         };
