@@ -1,8 +1,9 @@
 //! Starting a daemon in the background, and waiting until it answers.
 
 use miette::{IntoDiagnostic, WrapErr, miette};
+use rustix::process::{Pid, Signal};
 use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,10 +17,13 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 const ROOM: usize = 256 << 10;
 
 /// Starts the daemon of the site whose state lies at `paths` unless one runs, and waits until it answers.
-/// Several commands may do so at once: all but one daemon end again by themselves.
+/// Several commands may do so at once: all but one daemon end again by themselves. A daemon of another
+/// program than this one ends first, while the site stays up; its balancers run on as they are until they
+/// are restarted.
 pub(crate) fn ensure(paths: &Paths) -> miette::Result<()> {
-    if answers(&paths.api_socket()) {
-        return Ok(());
+    if let Ok(connection) = UnixStream::connect(paths.api_socket()) {
+        let Some(daemon) = of_another_program(&connection) else { return Ok(()) };
+        end(daemon)?;
     }
     make_folders(paths).into_diagnostic().wrap_err_with(|| {
         format!(
@@ -54,6 +58,37 @@ pub(crate) fn ensure(paths: &Paths) -> miette::Result<()> {
         "the daemon was started but did not answer within {} s; its last line: {last}",
         ANSWERS_WITHIN.as_secs()
     ))
+}
+
+/// The daemon behind `connection`, where the program it runs is another file than this process' own.
+fn of_another_program(connection: &UnixStream) -> Option<Pid> {
+    let daemon = rustix::net::sockopt::socket_peercred(connection).ok()?.pid;
+    let file = |process: &str| {
+        let found = std::fs::metadata(format!("/proc/{process}/exe")).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    // What cannot be told is not another one: a daemon is not ended on a guess.
+    let (its, own) = (file(&daemon.as_raw_nonzero().to_string())?, file("self")?);
+    (its != own).then_some(daemon)
+}
+
+/// Asks a daemon to end, which leaves its site up, and waits until it has.
+fn end(daemon: Pid) -> miette::Result<()> {
+    let pid = daemon.as_raw_nonzero();
+    if rustix::process::kill_process(daemon, Signal::TERM).is_err() {
+        return Ok(());
+    }
+    let deadline = Instant::now() + ANSWERS_WITHIN;
+    while Path::new(&format!("/proc/{pid}")).exists() {
+        if Instant::now() > deadline {
+            return Err(miette!(
+                help = format!("end it with: kill -KILL {pid}; the site stays up meanwhile"),
+                "the daemon of another version of Stoa (pid {pid}) was asked to end and did not"
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 /// The program that this process runs, to start others of it. Its file may have been replaced or removed

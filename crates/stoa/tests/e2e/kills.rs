@@ -185,3 +185,23 @@ fn another_address_is_served_and_the_old_one_let_go() {
     assert_eq!(page.status, 200, "{page:?}");
     site.wait("the old address refuses", SOON, || std::net::TcpStream::connect(site.address).is_err());
 }
+
+#[test]
+fn another_program_takes_the_site_over_and_loses_nothing() {
+    let mut site = TestSite::python("");
+    let old = site.folder().join("stoa-of-yesterday");
+    std::fs::copy(env!("CARGO_BIN_EXE_stoa"), &old).expect("a copy of the program");
+    site.run_program(&old);
+    site.ok(&["up", "--yes"]);
+    let daemon = site.status()["daemon"]["pid"].clone();
+    let before: Vec<_> = ["app-1", "web-1", "balancer-1"].iter().map(|id| site.pid(id)).collect();
+    let load = load(&site);
+    site.run_program(std::path::Path::new(env!("CARGO_BIN_EXE_stoa")));
+    site.ok(&["up", "--yes"]);
+    assert_ne!(site.status()["daemon"]["pid"], daemon, "the daemon is the new program's");
+    let after: Vec<_> = ["app-1", "web-1", "balancer-1"].iter().map(|id| site.pid(id)).collect();
+    assert_eq!(before, after, "what ran was taken over");
+    std::fs::remove_file(&old).expect("the old program goes");
+    site.ok(&["restart", "balancer"]);
+    lost_nothing(&site, &end(&site, load));
+}

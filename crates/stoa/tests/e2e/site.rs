@@ -17,6 +17,8 @@ pub(crate) struct TestSite {
     state: PathBuf,
     /// What `stoa` is started through, such as another user or a mount namespace; nothing by default.
     through: Vec<OsString>,
+    /// The file that is run as `stoa`.
+    program: PathBuf,
     /// Where visitors connect.
     pub(crate) address: SocketAddr,
 }
@@ -108,7 +110,7 @@ impl TestSite {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).expect("its rights");
         let state = folder.path().join("state");
-        TestSite { folder, state, through: Vec::new(), address }
+        TestSite { folder, state, through: Vec::new(), program: PathBuf::from(STOA), address }
     }
 
     /// A copy of a folder of the repository's examples.
@@ -123,6 +125,11 @@ impl TestSite {
     /// Keeps its state at `state` from now on.
     pub(crate) fn keep_state_at(&mut self, state: PathBuf) {
         self.state = state;
+    }
+
+    /// Runs another file as `stoa` from now on.
+    pub(crate) fn run_program(&mut self, program: &Path) {
+        self.program = program.to_owned();
     }
 
     /// Starts `stoa` through another program from now on.
@@ -168,8 +175,8 @@ impl TestSite {
 
     /// `stoa` with these arguments, not yet run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut words = self.through.iter().map(OsString::as_os_str).chain([STOA.as_ref()]);
-        let mut command = Command::new(words.next().unwrap_or(STOA.as_ref()));
+        let mut words = self.through.iter().map(OsString::as_os_str).chain([self.program.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or(self.program.as_os_str()));
         command.args(words).arg("--state").arg(self.state()).args(arguments).current_dir(self.source());
         command.env("NO_COLOR", "1").stdin(std::process::Stdio::null());
         command
