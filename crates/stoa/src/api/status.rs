@@ -35,7 +35,7 @@ pub(super) async fn status(state: &State, api: Option<SocketAddr>) -> Result<Sta
     let tiers = Tier::ALL.into_iter().filter_map(|tier| view.tier(tier)).collect();
     let (settled, waiting) = match plan {
         // A plan made before the intent changed says nothing about it.
-        Some((planned_for, plan)) => (planned_for == intent && plan.settled(), plan.waiting),
+        Some(planned) => (planned.intent == intent && planned.plan.settled(), planned.plan.waiting),
         None => (false, Vec::new()),
     };
     let trouble = state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();

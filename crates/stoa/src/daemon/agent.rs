@@ -5,7 +5,7 @@
 
 use super::hands::Hands;
 use super::seen;
-use crate::store::{NewEntry, Store};
+use crate::store::{NewEntry, Planned, Store};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stoa_model::journal::Kind;
@@ -29,6 +29,8 @@ struct Work {
     busy: BTreeMap<StepKey, Step>,
     failures: BTreeMap<StepKey, StepFailure>,
     last: Option<HostObserved>,
+    /// The number of the last plan: where no newer one could be kept, its steps are not taken twice.
+    acted_on: u64,
 }
 
 impl<S: Store> Agent<S> {
@@ -66,12 +68,15 @@ impl<S: Store> Agent<S> {
 
     /// Starts this host's steps of the plan that are not under way yet.
     pub(crate) async fn act(&self) {
-        let plan = match self.store.plan().await {
-            Ok(Some((_, plan))) => plan,
+        let Planned { number, plan, .. } = match self.store.plan().await {
+            Ok(Some(planned)) => planned,
             Ok(None) => return,
             Err(error) => return tracing::error!("{error}"),
         };
         self.hands.publish(&plan.routes, &plan.roster);
+        if std::mem::replace(&mut lock(&self.work).acted_on, number) == number {
+            return;
+        }
         for step in plan.steps.into_iter().filter(|step| step.host == self.host) {
             let key = step.action.key();
             // One step an instance at a time, whatever its verb.

@@ -2,10 +2,10 @@
 //!
 //! It judges through `decide` alone and touches nothing: acting is the agents' part.
 
+use super::known::Known;
 use crate::store::{NewEntry, Store, StoreError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use stoa_decide::Input;
 use stoa_model::intent::Power;
 use stoa_model::journal::Kind;
 use stoa_model::{Intent, Millis, Paths, Plan, Routes, Time};
@@ -69,27 +69,20 @@ impl<S: Store> Controller<S> {
             let asked = self.down_asked.load(Ordering::Relaxed);
             return Ok(if asked { Outlook::Over } else { Outlook::Settled });
         };
-        let (roster, routes) = self.store.decided().await?;
-        let observed = self.store.observed().await?;
-        let input = Input {
-            intent: &intent,
-            roster: &roster,
-            routes: &routes,
-            observed: &observed,
-            paths: &self.paths,
-            now: clock::now(),
-        };
+        let known = Known::read(&*self.store).await?;
+        let input = known.input(&intent, &self.paths);
         let mut plan = stoa_decide::plan(&input);
         if let Err(unsafe_entries) = stoa_decide::check(&input, &plan) {
             let reasons: Vec<String> = unsafe_entries.iter().map(ToString::to_string).collect();
             self.say_once(Kind::Refused, reasons.join("; ")).await;
-            plan = Plan { roster, routes: routes.clone(), steps: Vec::new(), waiting: plan.waiting };
+            plan =
+                Plan { roster: known.roster, routes: known.routes, steps: Vec::new(), waiting: plan.waiting };
             self.store.put_plan(&intent, &plan).await?;
             return Ok(Outlook::UnderWay);
         }
         self.store.put_plan(&intent, &plan).await?;
-        if plan.routes.generation != routes.generation {
-            self.store.append(&[routes_entry(&routes, &plan.routes)]).await?;
+        if plan.routes.generation != known.routes.generation {
+            self.store.append(&[routes_entry(&known.routes, &plan.routes)]).await?;
         }
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(self.outlook(&intent, &plan))

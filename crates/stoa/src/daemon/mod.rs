@@ -8,6 +8,7 @@ mod gauges;
 pub(crate) mod hands;
 mod housekeeping;
 mod keeper;
+mod known;
 mod links;
 mod operator;
 mod preview;

@@ -3,6 +3,7 @@
 
 use super::agent::Agent;
 use super::hands::Hands;
+use super::known::Known;
 use crate::api::types::{
     Accepted, Environment, Problem, RestartRequest, ScaleRequest, UpAccepted, UpRequest,
 };
@@ -10,11 +11,9 @@ use crate::store::{NewEntry, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use stoa_decide::Input;
 use stoa_model::intent::Power;
 use stoa_model::journal::Kind;
 use stoa_model::{Intent, Paths, Plan, ReleaseId, Tier};
-use stoa_tiers::host::clock;
 use tokio::sync::{Mutex, Notify};
 
 /// The most instances of a tier.
@@ -83,22 +82,12 @@ impl<S: Store> Operator<S> {
         let before = self.store.intent().await.map_err(kept_not)?;
         let anew = before.as_ref().is_some_and(|before| builds_otherwise(before, &request.site));
         let release = self.hands.would_take(&request.site, anew).await.map_err(|problem| *problem)?;
-        let mut observed = self.store.observed().await.map_err(kept_not)?;
-        for host in observed.hosts.values_mut() {
+        let mut known = Known::read(&*self.store).await.map_err(kept_not)?;
+        for host in known.observed.hosts.values_mut() {
             host.releases.entry(release.clone()).or_insert(stoa_model::observed::ReleaseState::Taken);
         }
-        let (roster, routes) = self.store.decided().await.map_err(kept_not)?;
         let intent = next_intent(before, request.site, release);
-        let now = clock::now();
-        let input = Input {
-            intent: &intent,
-            roster: &roster,
-            routes: &routes,
-            observed: &observed,
-            paths: &self.paths,
-            now,
-        };
-        Ok(stoa_decide::plan(&input))
+        Ok(stoa_decide::plan(&known.input(&intent, &self.paths)))
     }
 
     /// Another count of a tier, until the file's count changes.
@@ -179,18 +168,9 @@ impl<S: Store> Operator<S> {
     /// What `stoa run` runs with: the environment of the release that serves.
     pub(crate) async fn environment(&self) -> Result<Environment, Problem> {
         let intent = self.intent().await?;
-        let (roster, routes) = self.store.decided().await.map_err(kept_not)?;
-        let observed = self.store.observed().await.map_err(kept_not)?;
-        let running = roster.live.clone().unwrap_or_else(|| intent.release.clone());
-        let input = Input {
-            intent: &intent,
-            roster: &roster,
-            routes: &routes,
-            observed: &observed,
-            paths: &self.paths,
-            now: clock::now(),
-        };
-        let spec = stoa_decide::app_spec(&input);
+        let known = Known::read(&*self.store).await.map_err(kept_not)?;
+        let running = known.roster.live.clone().unwrap_or_else(|| intent.release.clone());
+        let spec = stoa_decide::app_spec(&known.input(&intent, &self.paths));
         self.hands.environment(spec.as_ref(), &running).map_err(|why| Problem {
             what: format!("release {running} cannot be run in"),
             why,
@@ -217,7 +197,7 @@ impl<S: Store> Operator<S> {
 }
 
 /// Whether the same code would make another release, because it is built in another way.
-fn builds_otherwise(before: &Intent, site: &stoa_model::Site) -> bool {
+pub(super) fn builds_otherwise(before: &Intent, site: &stoa_model::Site) -> bool {
     let persist = |site: &stoa_model::Site| site.app.as_ref().map(|app| app.persist.clone());
     before.site.source.build != site.source.build || persist(&before.site) != persist(site)
 }

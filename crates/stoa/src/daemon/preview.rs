@@ -2,7 +2,7 @@
 //! Nothing is started, kept or changed.
 
 use super::hands::would_take;
-use super::operator::next_intent;
+use super::operator::{builds_otherwise, next_intent};
 use crate::api::types::UpRequest;
 use crate::store::{SqliteStore, Store};
 use miette::{IntoDiagnostic, miette};
@@ -22,7 +22,8 @@ pub(crate) fn plan(paths: &Paths, request: &UpRequest) -> miette::Result<Plan> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
     runtime.block_on(async {
         let (before, roster, routes) = remembered(paths).await?;
-        let release = would_take(paths, &request.site, false)
+        let anew = before.as_ref().is_some_and(|before| builds_otherwise(before, &request.site));
+        let release = would_take(paths, &request.site, anew)
             .await
             .map_err(|problem| miette!(help = problem.next, "{}: {}", problem.what, problem.why))?;
         let intent = next_intent(before, request.site.clone(), release);

@@ -55,6 +55,17 @@ pub(crate) struct NewEntry {
     pub(crate) because: String,
 }
 
+/// A plan as it was published.
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    /// Grows with each plan: one that was acted on is not acted on again when no newer one can be kept.
+    pub(crate) number: u64,
+    /// The intent it was made for.
+    pub(crate) intent: Intent,
+    /// What is to be done.
+    pub(crate) plan: Plan,
+}
+
 /// All that the agents and the controller know of each other.
 pub(crate) trait Store: Send + Sync + 'static {
     /// What the operator asked for; `None` before the first `up`.
@@ -75,8 +86,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// steps to the agents.
     fn put_plan(&self, intent: &Intent, plan: &Plan) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The last plan and the intent it was made for, where one was made since this process started.
-    fn plan(&self) -> impl Future<Output = Result<Option<(Intent, Plan)>, StoreError>> + Send;
+    /// The last plan, where one was made since this process started.
+    fn plan(&self) -> impl Future<Output = Result<Option<Planned>, StoreError>> + Send;
 
     /// Publishes what an agent sees of its host.
     fn put_observed(

@@ -3,7 +3,7 @@
 //! Calls are short (well under a millisecond, a commit one fsync) and come from the daemon's one thread, so
 //! they run in place.
 
-use super::{NewEntry, Store, StoreError};
+use super::{NewEntry, Planned, Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,7 +37,7 @@ pub(crate) struct SqliteStore {
 #[derive(Default)]
 struct Now {
     hosts: BTreeMap<HostId, HostObserved>,
-    plan: Option<(Intent, Plan)>,
+    plan: Option<Planned>,
     /// What is on disk already: a settled site writes nothing.
     kept: Option<(Roster, Routes)>,
 }
@@ -132,11 +132,12 @@ impl Store for SqliteStore {
         }
         let mut now = self.now();
         now.kept = Some((plan.roster.clone(), plan.routes.clone()));
-        now.plan = Some((intent.clone(), plan.clone()));
+        let number = now.plan.as_ref().map_or(1, |last| last.number + 1);
+        now.plan = Some(Planned { number, intent: intent.clone(), plan: plan.clone() });
         Ok(())
     }
 
-    async fn plan(&self) -> Result<Option<(Intent, Plan)>, StoreError> {
+    async fn plan(&self) -> Result<Option<Planned>, StoreError> {
         Ok(self.now().plan.clone())
     }
 

@@ -1,0 +1,30 @@
+//! What the store holds of the site at one moment: what a plan is made from, but for the intent.
+
+use crate::store::{Store, StoreError};
+use stoa_decide::Input;
+use stoa_model::{Intent, Observed, Paths, Roster, Routes};
+use stoa_tiers::host::clock;
+
+/// What the store holds of the site at one moment.
+pub(super) struct Known {
+    /// What has been decided to exist.
+    pub(super) roster: Roster,
+    /// What the data plane may send where.
+    pub(super) routes: Routes,
+    /// What all agents see.
+    pub(super) observed: Observed,
+}
+
+impl Known {
+    /// Reads it.
+    pub(super) async fn read(store: &impl Store) -> Result<Self, StoreError> {
+        let (roster, routes) = store.decided().await?;
+        Ok(Known { roster, routes, observed: store.observed().await? })
+    }
+
+    /// What a plan for `intent` is made from, now.
+    pub(super) fn input<'a>(&'a self, intent: &'a Intent, paths: &'a Paths) -> Input<'a> {
+        let Known { roster, routes, observed } = self;
+        Input { intent, roster, routes, observed, paths, now: clock::now() }
+    }
+}
