@@ -138,9 +138,9 @@ impl<'a> Case<'a> {
     }
 
     fn minimum(&self, tier: Tier) -> usize {
-        match self.input.intent.site.instances(tier) {
+        match self.input.intent.site.count(tier).max {
             0 => 0,
-            _ => usize::from(self.input.intent.instances(tier)),
+            _ => usize::from(self.input.intent.count(tier).min),
         }
     }
 }

@@ -19,8 +19,9 @@ mod spec;
 pub use check::{Rule, Unsafe, check};
 
 use planner::Planner;
+use std::collections::BTreeMap;
 use stoa_model::intent::Power;
-use stoa_model::{Intent, Observed, Paths, Plan, Roster, Routes, Spec, Tier, Time};
+use stoa_model::{Demand, Intent, Observed, Paths, Plan, Roster, Routes, Spec, Tier, Time};
 
 /// Everything a plan is made from.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Input<'a> {
     pub routes: &'a Routes,
     /// What is.
     pub observed: &'a Observed,
+    /// What was asked of each tier over the last minutes; a tier that is not in it was not measured.
+    pub demand: &'a BTreeMap<Tier, Demand>,
     /// Where state lies (the same on every host).
     pub paths: &'a Paths,
     /// Now, on the clock of `observed`.

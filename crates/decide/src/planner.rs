@@ -62,11 +62,11 @@ impl<'a> Planner<'a> {
 
     /// How many instances of a tier should serve.
     pub(crate) fn wanted(&self, tier: Tier) -> u16 {
-        match (tier, self.input.intent.site.instances(tier)) {
+        match (tier, self.input.intent.site.count(tier).max) {
             (_, 0) => 0,
             (Tier::Cache, n) => n.min(1),
-            (Tier::Database, _) => self.input.intent.instances(tier).max(1),
-            _ => self.input.intent.instances(tier),
+            (Tier::Database, _) => self.input.intent.count(tier).min.max(1),
+            _ => self.roster.wanted(self.input.intent, tier),
         }
     }
 

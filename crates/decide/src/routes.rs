@@ -12,7 +12,7 @@ pub(crate) fn follow_health(plan: &mut Planner<'_>) {
     let site = &plan.input.intent.site;
     let timeout = site.web.timeout;
     let app_face = match &site.app {
-        Some(app) => AppFace { kind: app.kind, health: app.health.clone(), timeout },
+        Some(app) => AppFace { kind: app.kind, health: app.health.clone(), timeout, admission: None },
         None => AppFace { timeout, ..AppFace::default() },
     };
     let web = places(plan, Tier::Web, &plan.input.routes.web);
@@ -72,7 +72,8 @@ fn places(plan: &mut Planner<'_>, tier: Tier, in_force: &[Route]) -> Vec<Route> 
 
 fn route(instance: InstanceId, running: &Running, because: &str) -> Route {
     let because = because.to_owned();
-    Route { instance, endpoint: running.endpoint.clone(), started: running.started, because }
+    let release = running.release.clone();
+    Route { instance, endpoint: running.endpoint.clone(), started: running.started, because, release }
 }
 
 fn say_who_has_not_got_them(plan: &mut Planner<'_>) {

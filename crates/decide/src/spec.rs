@@ -2,9 +2,9 @@
 
 use crate::Input;
 use stoa_model::roster::Assignment;
-use stoa_model::site::AppKind;
+use stoa_model::site::{AppKind, AppTier};
 use stoa_model::spec::{
-    AppSpec, BalancerSpec, CacheAccess, CacheSpec, DatabaseAccess, DatabaseSpec, WebSpec,
+    AppSpec, BalancerSpec, CacheAccess, CacheSpec, DatabaseAccess, DatabaseSpec, Secrets, WebSpec,
 };
 use stoa_model::{Endpoint, InstanceId, Roster, Spec, Tier};
 
@@ -80,7 +80,14 @@ fn app(input: &Input<'_>, roster: &Roster, place: &Assignment) -> Option<AppSpec
         database,
         cache,
         restart: place.restart,
+        environment: site.environment.clone(),
+        secrets: secrets(app, input.intent.secrets),
     })
+}
+
+/// What changes of other secrets mean nothing to an instance that is given none.
+fn secrets(app: &AppTier, changes: u64) -> Secrets {
+    if app.secrets.is_empty() { Secrets::default() } else { Secrets { names: app.secrets.clone(), changes } }
 }
 
 fn database(input: &Input<'_>, id: InstanceId, place: &Assignment) -> Option<DatabaseSpec> {

@@ -45,6 +45,23 @@ pub struct Report {
     pub web_face: Traffic,
     /// What came in at the app face since the role started.
     pub app_face: Traffic,
+    /// What waited at the app face for an instance, since the role started and now.
+    #[serde(default)]
+    pub app_queue: Queue,
+}
+
+/// Requests that waited for an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Queue {
+    /// Requests that arrived, waiting or not, since the role started.
+    pub arrived: u64,
+    /// How many wait now.
+    pub waiting: u32,
+    /// How long requests have waited, in microseconds, since the role started; those that did not wait
+    /// add nothing.
+    pub waited_us: u64,
+    /// Refused because too many waited, since the role started.
+    pub shed: u64,
 }
 
 /// One instance as a role sees it.

@@ -25,6 +25,11 @@ pub struct SiteName(String);
 #[serde(try_from = "String", into = "String")]
 pub struct HostId(String);
 
+/// The name of an environment, as [`SiteName`]; `production` unless another is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EnvironmentName(String);
+
 /// One kind of server in the path of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -60,6 +65,10 @@ pub struct ReleaseId {
     number: u32,
     commit: String,
 }
+
+/// The number of a deployment: grows with each that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct DeployNumber(pub u64);
 
 /// Grows with every change of what the data plane may send where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -180,6 +189,7 @@ macro_rules! text_id {
 
 text_id!(SiteName, |id, f| f.pad(&id.0));
 text_id!(HostId, |id, f| f.pad(&id.0));
+text_id!(EnvironmentName, |id, f| f.pad(&id.0));
 text_id!(InstanceId, |id, f| f.pad(&format!("{}-{}", id.tier.word(), id.number)));
 text_id!(ReleaseId, |id, f| f.pad(&format!("{}-{}", id.number, id.commit)));
 text_id!(Digest, |id, f| write!(f, "{:016x}", id.0));
@@ -203,6 +213,44 @@ impl FromStr for HostId {
         }
         let expected = "a host name: 1 to 32 of a-z, 0-9 and -, beginning with a letter, such as \"web-a\"";
         Err(IdError { value: value.to_owned(), expected })
+    }
+}
+
+impl FromStr for EnvironmentName {
+    type Err = IdError;
+    fn from_str(value: &str) -> Result<Self, IdError> {
+        if plain_name(value) {
+            return Ok(EnvironmentName(value.to_owned()));
+        }
+        let expected =
+            "an environment: 1 to 32 of a-z, 0-9 and -, beginning with a letter, such as \"staging\"";
+        Err(IdError { value: value.to_owned(), expected })
+    }
+}
+
+impl Default for EnvironmentName {
+    fn default() -> Self {
+        EnvironmentName("production".to_owned())
+    }
+}
+
+impl EnvironmentName {
+    /// Whether it is the one that the file itself describes.
+    pub fn is_production(&self) -> bool {
+        *self == EnvironmentName::default()
+    }
+}
+
+impl DeployNumber {
+    /// The one that follows.
+    pub const fn next(self) -> Self {
+        DeployNumber(self.0 + 1)
+    }
+}
+
+impl fmt::Display for DeployNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
     }
 }
 

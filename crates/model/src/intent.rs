@@ -1,7 +1,7 @@
 //! What the operator asked for: the site's file and what was typed since.
 
 use crate::ids::{ReleaseId, Tier};
-use crate::site::Site;
+use crate::site::{Count, Site};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -18,6 +18,12 @@ pub struct Intent {
     pub restarts: BTreeMap<Tier, u64>,
     /// Whether the site should run at all; `down` sets it to [`Power::Off`].
     pub power: Power,
+    /// How `release` was asked for, and by whom.
+    #[serde(default)]
+    pub deploy: crate::deployment::DeployOrder,
+    /// Grows with every secret that is set or taken away: instances are replaced, to be given the new ones.
+    #[serde(default)]
+    pub secrets: u64,
 }
 
 /// Whether the site should run.
@@ -31,11 +37,12 @@ pub enum Power {
 }
 
 impl Intent {
-    /// How many instances of `tier` should serve; none when the site is off.
-    pub fn instances(&self, tier: Tier) -> u16 {
-        match self.power {
-            Power::Off => 0,
-            Power::On => self.scale.get(&tier).copied().unwrap_or_else(|| self.site.instances(tier)),
+    /// Between how many and how many instances of `tier` should serve; none when the site is off.
+    pub fn count(&self, tier: Tier) -> Count {
+        match (self.power, self.scale.get(&tier)) {
+            (Power::Off, _) => Count::fixed(0),
+            (Power::On, Some(typed)) => Count::fixed(*typed),
+            (Power::On, None) => self.site.count(tier),
         }
     }
 

@@ -5,6 +5,8 @@
 
 pub mod config;
 pub mod control;
+pub mod demand;
+pub mod deployment;
 pub mod endpoint;
 pub mod ids;
 pub mod intent;
@@ -14,18 +16,24 @@ pub mod paths;
 pub mod plan;
 pub mod roster;
 pub mod routes;
+pub mod scaling;
 pub mod site;
 pub mod spec;
 pub mod time;
 
+pub use demand::Demand;
+pub use deployment::Deployment;
 pub use endpoint::{Endpoint, Port};
-pub use ids::{Digest, Generation, HostId, InstanceId, ReleaseId, SiteName, Term, Tier};
+pub use ids::{
+    DeployNumber, Digest, EnvironmentName, Generation, HostId, InstanceId, ReleaseId, SiteName, Term, Tier,
+};
 pub use intent::Intent;
 pub use observed::Observed;
 pub use paths::Paths;
-pub use plan::{Action, Plan, Step, StepKey, Waiting};
+pub use plan::{Action, Plan, Step, StepKey, TaskId, TaskKind, Waiting};
 pub use roster::Roster;
 pub use routes::Routes;
+pub use scaling::Scaling;
 pub use site::Site;
 pub use spec::Spec;
 pub use time::{Millis, Time};

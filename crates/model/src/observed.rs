@@ -3,6 +3,7 @@
 //! A missing answer is `Unknown` or an old `at`; it never reads as zero, healthy or gone.
 
 use crate::control::Report;
+use crate::deployment::Tasks;
 use crate::endpoint::{Endpoint, Port};
 use crate::ids::{Digest, HostId, InstanceId, ReleaseId, Term};
 use crate::plan::StepKey;
@@ -26,8 +27,10 @@ pub struct HostObserved {
     pub instances: BTreeMap<InstanceId, InstanceObserved>,
     /// Every release it has a trace of.
     pub releases: BTreeMap<ReleaseId, ReleaseState>,
-    /// The release that nginx' static root points at.
-    pub static_root: Option<ReleaseId>,
+    /// The releases that nginx looks for static files in, in this order; empty before the first.
+    pub static_roots: Vec<ReleaseId>,
+    /// Tasks of deployments there is a trace of.
+    pub tasks: Tasks,
     /// Ports of the loopback interface that nothing listens on, none of them in the kernel's range of
     /// ephemeral ports; enough of them for one plan. The port of an assigned instance that has no
     /// process is among them exactly when nothing else listens there.
@@ -96,6 +99,9 @@ pub enum Health {
         since: Time,
         /// The last pass.
         last: Time,
+        /// How many in a row.
+        #[serde(default)]
+        passes: u32,
     },
     /// Passed once since its start, but the last checks failed.
     Failing {

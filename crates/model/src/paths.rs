@@ -67,9 +67,32 @@ impl Paths {
         Endpoint::Unix(self.instance(instance).join("control"))
     }
 
-    /// The link that nginx serves static files through; swapped to publish a release.
-    pub fn static_root(&self) -> PathBuf {
-        self.run().join("current")
+    /// The links that nginx serves static files through, the first one first; swapped to publish releases.
+    pub fn static_root(&self, place: usize) -> PathBuf {
+        match place {
+            0 => self.run().join("current"),
+            n => self.run().join(format!("earlier-{n}")),
+        }
+    }
+
+    /// What became of a task of a deployment.
+    pub fn task(&self, task: crate::plan::TaskId) -> PathBuf {
+        self.root.join("tasks").join(format!("{task}.json"))
+    }
+
+    /// What a task of a deployment printed.
+    pub fn task_log(&self, task: crate::plan::TaskId) -> PathBuf {
+        self.root.join("log").join("deploy").join(format!("{task}.log"))
+    }
+
+    /// The encrypted secrets.
+    pub fn secrets(&self) -> PathBuf {
+        self.root.join("secrets.age")
+    }
+
+    /// The key they are encrypted with, mode 0600.
+    pub fn secrets_key(&self) -> PathBuf {
+        self.root.join("secrets.key")
     }
 
     /// The source of a release as it was taken, before it was built.

@@ -1,13 +1,15 @@
 //! What `decide` returns: routes, steps, waiting; every entry with its `because`.
 
 use crate::endpoint::Endpoint;
-use crate::ids::{HostId, InstanceId, ReleaseId, SiteName, Term};
+use crate::ids::{DeployNumber, HostId, IdError, InstanceId, ReleaseId, SiteName, Term};
 use crate::roster::Roster;
 use crate::routes::Routes;
-use crate::spec::Spec;
+use crate::site::CommandLine;
+use crate::spec::{AppSpec, Spec};
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 
 /// What should be done, and because of what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +52,26 @@ pub enum Action {
         /// All of it may take this long.
         timeout: Millis,
     },
-    /// Let nginx' static files come from this release (a link is swapped).
+    /// Let nginx look for static files in these releases, in this order (links are swapped): the one that
+    /// serves, then those whose pages may still be open or are about to be.
     Publish {
+        /// Which; at least one, at most [`STATIC_ROOTS`].
+        releases: Vec<ReleaseId>,
+    },
+    /// Run a task of a deployment once: its hooks, its migration. It outlives the daemon; one that has run
+    /// is never run again under the same id.
+    Run {
+        /// Which.
+        task: TaskId,
+        /// What.
+        command: CommandLine,
+        /// As what: the environment of an instance of the release.
+        spec: Box<AppSpec>,
+        /// It may take this long.
+        timeout: Millis,
+    },
+    /// Remove a release that nothing needs any more: its folder, its source, its build log.
+    Remove {
         /// Which.
         release: ReleaseId,
     },
@@ -108,6 +128,30 @@ pub enum Action {
     },
 }
 
+/// The most releases whose static files are looked through.
+pub const STATIC_ROOTS: usize = 4;
+
+/// A task of a deployment, written `migrate-12`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TaskId {
+    /// What it is for.
+    pub kind: TaskKind,
+    /// Of which deployment.
+    pub deploy: DeployNumber,
+}
+
+/// What a task of a deployment is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskKind {
+    /// `[deploy] before_deploy`.
+    Before,
+    /// `[deploy] migrate`.
+    Migrate,
+    /// `[deploy] after_deploy`.
+    After,
+}
+
 /// What tells steps apart: the same key is the same step, tried again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -142,6 +186,8 @@ impl Action {
         match self {
             Action::Build { .. } => "build",
             Action::Publish { .. } => "publish",
+            Action::Run { .. } => "run",
+            Action::Remove { .. } => "remove",
             Action::Prepare { .. } => "prepare",
             Action::Start { .. } => "start",
             Action::Reload { .. } => "reload",
@@ -155,7 +201,9 @@ impl Action {
     /// The instance it acts on, where it acts on one.
     pub fn instance(&self) -> Option<InstanceId> {
         match self {
-            Action::Build { .. } | Action::Publish { .. } => None,
+            Action::Build { .. } | Action::Publish { .. } | Action::Run { .. } | Action::Remove { .. } => {
+                None
+            }
             Action::Prepare { instance, .. }
             | Action::Start { instance, .. }
             | Action::Reload { instance, .. }
@@ -169,7 +217,9 @@ impl Action {
     /// The instance or release it acts on, as text.
     pub fn subject(&self) -> String {
         match self {
-            Action::Build { release, .. } | Action::Publish { release } => release.to_string(),
+            Action::Build { release, .. } | Action::Remove { release } => release.to_string(),
+            Action::Publish { releases } => releases.first().map(ToString::to_string).unwrap_or_default(),
+            Action::Run { task, .. } => task.to_string(),
             other => other.instance().map(|id| id.to_string()).unwrap_or_default(),
         }
     }
@@ -177,6 +227,52 @@ impl Action {
     /// What tells it apart.
     pub fn key(&self) -> StepKey {
         StepKey(format!("{} {}", self.verb(), self.subject()))
+    }
+}
+
+impl TaskKind {
+    /// Every one, in the order in which they run.
+    pub const ALL: [TaskKind; 3] = [TaskKind::Before, TaskKind::Migrate, TaskKind::After];
+
+    /// The word for it: its key in `[deploy]`, with `-` for `_`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            TaskKind::Before => "before-deploy",
+            TaskKind::Migrate => "migrate",
+            TaskKind::After => "after-deploy",
+        }
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}-{}", self.kind.word(), self.deploy))
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = IdError;
+    fn from_str(value: &str) -> Result<Self, IdError> {
+        let parsed = value.rsplit_once('-').and_then(|(word, number)| {
+            let kind = TaskKind::ALL.into_iter().find(|kind| kind.word() == word)?;
+            let canonical = !number.starts_with('0') && number.bytes().all(|b| b.is_ascii_digit());
+            let deploy = DeployNumber(canonical.then(|| number.parse().ok())??);
+            Some(TaskId { kind, deploy })
+        });
+        parsed.ok_or_else(|| IdError { value: value.to_owned(), expected: "a task, such as migrate-12" })
+    }
+}
+
+impl TryFrom<String> for TaskId {
+    type Error = IdError;
+    fn try_from(value: String) -> Result<Self, IdError> {
+        value.parse()
+    }
+}
+
+impl From<TaskId> for String {
+    fn from(task: TaskId) -> String {
+        task.to_string()
     }
 }
 
@@ -191,6 +287,8 @@ impl StepKey {
         match self.verb() {
             "build" => "it is built",
             "publish" => "static files come from it",
+            "run" => "it has run",
+            "remove" => "it is removed",
             "prepare" => "its data folder is made",
             "start" => "it has started",
             "reload" => "it has re-read its configuration",

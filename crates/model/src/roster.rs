@@ -3,8 +3,11 @@
 //! What `decide` has decided before and must not forget. It is stored before a plan is acted on, so
 //! that acting makes no choices: ports, numbers and the primary stand here already.
 
+use crate::deployment::Deployment;
 use crate::endpoint::Endpoint;
 use crate::ids::{HostId, InstanceId, ReleaseId, Term, Tier};
+use crate::intent::Intent;
+use crate::scaling::Scaling;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,6 +23,12 @@ pub struct Roster {
     pub term: Term,
     /// The release that nginx' static files come from: the last one that served in full.
     pub live: Option<ReleaseId>,
+    /// The last change from one release to another, under way or over.
+    #[serde(default)]
+    pub deployment: Option<Deployment>,
+    /// How many instances each auto-scaled tier is to have.
+    #[serde(default)]
+    pub scaling: BTreeMap<Tier, Scaling>,
 }
 
 /// One instance's place.
@@ -48,6 +57,13 @@ impl Roster {
     /// The instances of `tier` with their places, by number.
     pub fn tier(&self, tier: Tier) -> impl Iterator<Item = (InstanceId, &Assignment)> {
         self.instances.iter().filter(move |(id, _)| id.tier == tier).map(|(id, place)| (*id, place))
+    }
+
+    /// How many instances of `tier` are to serve now: the count that was asked for, or decided between its
+    /// bounds; the fewest before anything was decided.
+    pub fn wanted(&self, intent: &Intent, tier: Tier) -> u16 {
+        let count = intent.count(tier);
+        count.nearest(self.scaling.get(&tier).map_or(count.min, |scaling| scaling.wanted))
     }
 
     /// The lowest number of `tier` that no instance has.

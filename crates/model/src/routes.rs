@@ -1,7 +1,7 @@
 //! What the data plane may send where, true now.
 
 use crate::endpoint::Endpoint;
-use crate::ids::{Generation, InstanceId};
+use crate::ids::{Generation, InstanceId, ReleaseId};
 use crate::site::{AppKind, UrlPath};
 use crate::time::{Millis, Time};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,27 @@ pub struct Routes {
     pub app: Vec<Route>,
     /// How the app face is to be served.
     pub app_face: AppFace,
+    /// A release that gets a part of the requests only; the others share the rest.
+    #[serde(default)]
+    pub canary: Option<Canary>,
+}
+
+/// A release that gets a part of the requests at the app face.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// Which.
+    pub release: ReleaseId,
+    /// How many of a hundred requests, 1 to 99; chosen at random for each request.
+    pub percent: u8,
+}
+
+/// How much one balancer lets through to the application: early refusal instead of collapse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// The most requests that one balancer has in flight at one instance; further ones wait.
+    pub per_instance: u32,
+    /// The most requests that wait in one balancer; further ones get a 503 at once, with `Retry-After`.
+    pub waiting: u32,
 }
 
 /// One place that requests may be sent to.
@@ -31,6 +52,9 @@ pub struct Route {
     pub started: Time,
     /// Why it is routed to.
     pub because: String,
+    /// The code it runs, for the app tier.
+    #[serde(default)]
+    pub release: Option<ReleaseId>,
 }
 
 /// How the app face is served.
@@ -43,11 +67,19 @@ pub struct AppFace {
     pub health: UrlPath,
     /// How long an instance may take to answer.
     pub timeout: Millis,
+    /// What is let through; none: everything.
+    #[serde(default)]
+    pub admission: Option<Admission>,
 }
 
 impl Default for AppFace {
     fn default() -> Self {
-        AppFace { kind: AppKind::Http, health: UrlPath("/".to_owned()), timeout: Millis::from_secs(60) }
+        AppFace {
+            kind: AppKind::Http,
+            health: UrlPath("/".to_owned()),
+            timeout: Millis::from_secs(60),
+            admission: None,
+        }
     }
 }
 
@@ -58,7 +90,10 @@ impl Routes {
             let key = |r: &Route| (r.instance, r.endpoint.clone(), r.started);
             a.len() == b.len() && a.iter().zip(b).all(|(x, y)| key(x) == key(y))
         }
-        same(&self.web, &other.web) && same(&self.app, &other.app) && self.app_face == other.app_face
+        same(&self.web, &other.web)
+            && same(&self.app, &other.app)
+            && self.app_face == other.app_face
+            && self.canary == other.canary
     }
 
     /// Whether `instance` may be sent anything.

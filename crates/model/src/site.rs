@@ -2,7 +2,7 @@
 //!
 //! Made only by [`crate::config`]; everything after it may rely on what the types promise.
 
-use crate::ids::SiteName;
+use crate::ids::{EnvironmentName, SiteName};
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,6 +28,83 @@ pub struct Site {
     pub database: Option<DatabaseTier>,
     /// The cache; absent where the site uses none.
     pub cache: Option<CacheTier>,
+    /// Which copy of the site this is.
+    #[serde(default)]
+    pub environment: EnvironmentName,
+    /// How one release follows another.
+    #[serde(default)]
+    pub deploy: DeployRules,
+    /// The command that adds a host, where the site has one.
+    #[serde(default)]
+    pub add_host: Option<CommandLine>,
+}
+
+/// Between how many and how many instances; both the same where the count is fixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "CountForm")]
+pub struct Count {
+    /// The fewest.
+    pub min: u16,
+    /// The most.
+    pub max: u16,
+}
+
+/// As it is stored; a plain number is what versions before auto-scaling wrote.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum CountForm {
+    Fixed(u16),
+    Range { min: u16, max: u16 },
+}
+
+/// The name of an environment variable: `[A-Z_][A-Z0-9_]*`, at most 128 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VariableName(pub(crate) String);
+
+/// `[deploy]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployRules {
+    /// How the new release takes over.
+    pub strategy: Strategy,
+    /// Rolling: so many new instances are started at once.
+    pub batch: u16,
+    /// Rolling: so many instances more than wanted may run meanwhile.
+    pub max_surge: u16,
+    /// So many checks in a row must pass before a new instance is sent requests.
+    pub checks: u32,
+    /// Canary: the percentages of requests that the new release gets, one after the other.
+    pub steps: Vec<u8>,
+    /// Canary: how long each step is held at least.
+    pub hold: Millis,
+    /// Blue-green: how long the old instances are kept running, without requests.
+    pub keep_warm: Millis,
+    /// How long the new release is watched after it serves in full.
+    pub watch_after: Millis,
+    /// Fewer answers of the new release than this are not judged.
+    pub min_requests: u64,
+    /// How many built releases are kept, the one that serves included.
+    pub keep_releases: u16,
+    /// Run once before the first instance of a release is started.
+    pub migrate: Option<CommandLine>,
+    /// Run before `migrate`; where it fails, nothing changes.
+    pub before_deploy: Option<CommandLine>,
+    /// Run once the new release serves in full.
+    pub after_deploy: Option<CommandLine>,
+    /// Each of these commands may take this long.
+    pub task_timeout: Millis,
+}
+
+/// How a new release takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// A batch at a time.
+    Rolling,
+    /// All new beside all old, then one switch.
+    BlueGreen,
+    /// A growing part of the requests.
+    Canary,
 }
 
 /// A host name in lower case, letters, digits, `-` and dots (RFC 1123), at most 253 bytes.
@@ -69,7 +146,7 @@ pub struct BalancerTier {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebTier {
     /// How many nginx instances.
-    pub instances: u16,
+    pub instances: Count,
     /// Folders of the release served straight from disk: URL path -> folder. `/` means that a file is
     /// looked for there first and the application asked where there is none.
     pub files: BTreeMap<UrlPath, InnerPath>,
@@ -85,7 +162,7 @@ pub struct AppTier {
     /// How it is talked to.
     pub kind: AppKind,
     /// How many instances run.
-    pub instances: u16,
+    pub instances: Count,
     /// What starts one instance; for `php` the processes are php-fpm's and this is `None`.
     pub run: Option<CommandLine>,
     /// Further variables of its environment, as written.
@@ -100,6 +177,20 @@ pub struct AppTier {
     pub stop_timeout: Millis,
     /// The most memory one instance may take, where the machine can bound it.
     pub memory: Option<Bytes>,
+    /// So many requests one instance works on at once; none: learned, and not bounded where the count of
+    /// instances is fixed.
+    #[serde(default)]
+    pub concurrency: Option<u16>,
+    /// Auto-scaling keeps the mean wait for an instance below this.
+    #[serde(default = "target_wait")]
+    pub target_wait: Millis,
+    /// The secrets it is given.
+    #[serde(default)]
+    pub secrets: Vec<VariableName>,
+}
+
+fn target_wait() -> Millis {
+    Millis(100)
 }
 
 /// How an application instance is talked to.
@@ -209,7 +300,7 @@ macro_rules! text_access {
     )*};
 }
 
-text_access!(Domain, InnerPath, UrlPath);
+text_access!(Domain, InnerPath, UrlPath, VariableName);
 
 impl CommandLine {
     /// The program and its arguments, not yet expanded.
@@ -220,13 +311,60 @@ impl CommandLine {
 
 impl Site {
     /// How many instances of `tier` the file asks for.
-    pub fn instances(&self, tier: crate::Tier) -> u16 {
+    pub fn count(&self, tier: crate::Tier) -> Count {
         match tier {
-            crate::Tier::Balancer => self.balancer.instances,
+            crate::Tier::Balancer => Count::fixed(self.balancer.instances),
             crate::Tier::Web => self.web.instances,
-            crate::Tier::App => self.app.as_ref().map_or(0, |app| app.instances),
-            crate::Tier::Database => self.database.as_ref().map_or(0, |db| 1 + db.replicas),
-            crate::Tier::Cache => u16::from(self.cache.is_some()),
+            crate::Tier::App => self.app.as_ref().map_or(Count::fixed(0), |app| app.instances),
+            crate::Tier::Database => Count::fixed(self.database.as_ref().map_or(0, |db| 1 + db.replicas)),
+            crate::Tier::Cache => Count::fixed(u16::from(self.cache.is_some())),
+        }
+    }
+}
+
+impl Count {
+    /// Exactly so many.
+    pub const fn fixed(n: u16) -> Self {
+        Count { min: n, max: n }
+    }
+
+    /// Whether there is nothing to decide.
+    pub fn is_fixed(self) -> bool {
+        self.min == self.max
+    }
+
+    /// The count within the bounds that is nearest to `n`.
+    pub fn nearest(self, n: u16) -> u16 {
+        n.clamp(self.min, self.max.max(self.min))
+    }
+}
+
+impl From<CountForm> for Count {
+    fn from(form: CountForm) -> Self {
+        match form {
+            CountForm::Fixed(n) => Count::fixed(n),
+            CountForm::Range { min, max } => Count { min, max },
+        }
+    }
+}
+
+impl Default for DeployRules {
+    fn default() -> Self {
+        DeployRules {
+            strategy: Strategy::Rolling,
+            batch: 1,
+            max_surge: 1,
+            checks: 2,
+            steps: vec![5, 25, 50],
+            hold: Millis::from_secs(60),
+            keep_warm: Millis::from_secs(300),
+            watch_after: Millis::from_secs(60),
+            min_requests: 50,
+            keep_releases: 5,
+            migrate: None,
+            before_deploy: None,
+            after_deploy: None,
+            task_timeout: Millis::from_secs(600),
         }
     }
 }

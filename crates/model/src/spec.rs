@@ -3,9 +3,10 @@
 //! has to be reloaded or replaced.
 
 use crate::endpoint::Endpoint;
-use crate::ids::{Digest, ReleaseId, SiteName, Tier};
+use crate::ids::{Digest, EnvironmentName, ReleaseId, SiteName, Tier};
 use crate::site::{
     AppKind, Bytes, CacheEngine, CommandLine, DatabaseEngine, Domain, Eviction, InnerPath, UrlPath,
+    VariableName,
 };
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,28 @@ pub struct AppSpec {
     pub cache: Option<CacheAccess>,
     /// The tier's restart count.
     pub restart: u64,
+    /// The environment, for `STOA_ENVIRONMENT`.
+    #[serde(default, skip_serializing_if = "EnvironmentName::is_production")]
+    pub environment: EnvironmentName,
+    /// The names of the secrets it is given, and how often any of them was changed; never their values.
+    #[serde(default, skip_serializing_if = "Secrets::is_none")]
+    pub secrets: Secrets,
+}
+
+/// Which secrets an instance is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Secrets {
+    /// Their names.
+    pub names: Vec<VariableName>,
+    /// How often any secret of the site was changed.
+    pub changes: u64,
+}
+
+impl Secrets {
+    /// Whether there are none.
+    pub fn is_none(&self) -> bool {
+        self.names.is_empty()
+    }
 }
 
 /// How an application reaches the database; the credentials are added when it is started.

@@ -78,7 +78,8 @@ impl World {
             at: self.now,
             instances,
             releases: self.releases.clone(),
-            static_root: self.static_root.clone(),
+            static_roots: self.static_roots.clone(),
+            tasks: self.tasks.clone(),
             free_ports: self.free_ports(),
             busy: daemon.jobs.iter().map(|job| job.action.key()).collect(),
             failures: daemon.failures.clone(),
@@ -129,8 +130,10 @@ fn running(daemon: &Daemon, id: InstanceId, process: &Process) -> Running {
 
 fn next_health(before: Health, well: bool, now: Time) -> Health {
     match (before, well) {
-        (Health::Healthy { since, .. }, true) => Health::Healthy { since, last: now },
-        (_, true) => Health::Healthy { since: now, last: now },
+        (Health::Healthy { since, passes, .. }, true) => {
+            Health::Healthy { since, last: now, passes: passes + 1 }
+        }
+        (_, true) => Health::Healthy { since: now, last: now, passes: 1 },
         (Health::Unproven(_), false) => Health::Unproven(Some("connection refused".to_owned())),
         (Health::Healthy { .. }, false) => {
             Health::Failing { since: now, streak: 1, why: "no answer".to_owned() }

@@ -2,6 +2,7 @@
 
 use crate::truth;
 use crate::world::{Daemon, Database, Disk, Job, Process, Served, World};
+use stoa_model::deployment::TaskState;
 use stoa_model::observed::{ReleaseState, StepFailure};
 use stoa_model::{Action, InstanceId, Plan, Spec, Time};
 
@@ -88,7 +89,13 @@ impl World {
                 let state = if self.bad_builds.contains(release) { failed } else { ReleaseState::Built };
                 self.releases.insert(release.clone(), state);
             }
-            Action::Publish { release } => self.static_root = Some(release.clone()),
+            Action::Publish { releases } => self.static_roots = releases.clone(),
+            Action::Run { task, .. } => {
+                self.tasks.insert(*task, TaskState::Done);
+            }
+            Action::Remove { release } => {
+                self.releases.remove(release);
+            }
             Action::Prepare { instance, .. } => {
                 self.disks.insert(*instance, Disk { ready: true, ..Disk::default() });
             }

@@ -176,7 +176,7 @@ fn meddle(world: &mut World) {
 
 fn lose_static_root(world: &mut World) {
     world.tell("somebody removes the link to the static files");
-    world.static_root = None;
+    world.static_roots.clear();
 }
 
 fn deploy(world: &mut World) {

@@ -98,6 +98,7 @@ fn decide(world: &mut World) -> Result<Plan, String> {
         intent: &world.intent,
         roster: &world.roster,
         routes: &world.routes,
+        demand: &world.demand,
         observed: &observed,
         paths: &world.paths,
         now: world.now,

@@ -72,10 +72,10 @@ pub(crate) fn is_as_asked(world: &World) -> Result<(), String> {
         return if left.is_empty() { Ok(()) } else { Err(format!("{} still run", left.join(", "))) };
     }
     for tier in Tier::ALL {
-        let wanted = match (world.intent.site.instances(tier), tier) {
+        let wanted = match (world.intent.site.count(tier).max, tier) {
             (0, _) => 0,
             (_, Tier::Cache) => 1,
-            _ => world.intent.instances(tier),
+            _ => world.roster.wanted(&world.intent, tier),
         };
         let run = world.processes.keys().filter(|id| id.tier == tier);
         let well = run.clone().filter(|id| world.is_well(**id)).count();
@@ -98,7 +98,7 @@ pub(crate) fn is_as_asked(world: &World) -> Result<(), String> {
             return Err(format!("{id} runs {} with {:?}", app.release, app.env));
         }
     }
-    if world.static_root.as_ref() != Some(&world.intent.release) {
+    if world.static_roots.first() != Some(&world.intent.release) {
         return Err("the static files are not of the wanted release".to_owned());
     }
     databases_are_in_order(world)

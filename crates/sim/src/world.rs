@@ -2,11 +2,12 @@
 
 use crate::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet};
+use stoa_model::deployment::Tasks;
 use stoa_model::intent::Power;
 use stoa_model::observed::{Detail, Exited, Health, Observed, ReleaseState, StepFailure};
 use stoa_model::{
-    Action, Digest, Endpoint, Generation, InstanceId, Intent, Paths, ReleaseId, Roster, Routes, Site, Spec,
-    StepKey, Term, Time,
+    Action, Demand, Digest, Endpoint, Generation, InstanceId, Intent, Paths, ReleaseId, Roster, Routes, Site,
+    Spec, StepKey, Term, Tier, Time,
 };
 
 /// Everything.
@@ -26,7 +27,11 @@ pub(crate) struct World {
     pub(crate) bad_builds: BTreeSet<ReleaseId>,
     /// Releases whose instances never become healthy.
     pub(crate) sick_releases: BTreeSet<ReleaseId>,
-    pub(crate) static_root: Option<ReleaseId>,
+    pub(crate) static_roots: Vec<ReleaseId>,
+    /// What became of tasks of deployments.
+    pub(crate) tasks: Tasks,
+    /// What was asked of each tier.
+    pub(crate) demand: BTreeMap<Tier, Demand>,
     /// Ports that somebody else listens on.
     pub(crate) squatters: BTreeSet<u16>,
     pub(crate) daemon: Option<Daemon>,
@@ -126,6 +131,8 @@ impl World {
                 scale: BTreeMap::new(),
                 restarts: BTreeMap::new(),
                 power: Power::On,
+                deploy: Default::default(),
+                secrets: 0,
             },
             roster: Roster::default(),
             routes: Routes::default(),
@@ -135,7 +142,9 @@ impl World {
             releases: [(release, ReleaseState::Taken)].into(),
             bad_builds: BTreeSet::new(),
             sick_releases: BTreeSet::new(),
-            static_root: None,
+            static_roots: Vec::new(),
+            tasks: Tasks::new(),
+            demand: BTreeMap::new(),
             squatters: BTreeSet::new(),
             daemon: Some(Daemon { since: Time(1_000_000), ..Daemon::default() }),
             daemon_back: Time(0),

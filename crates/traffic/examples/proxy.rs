@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             endpoint,
             started: Time(1),
             because: "named as an argument".into(),
+            release: None,
         });
     }
     let folder = std::env::temp_dir().join(format!("stoa-proxy-{}", std::process::id()));

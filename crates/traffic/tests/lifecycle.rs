@@ -284,6 +284,7 @@ mod process {
             endpoint: server.clone(),
             started: stoa_model::Time(1),
             because: String::new(),
+            release: None,
         });
         runtime.block_on(async {
             client.send_routes(&routes).await.unwrap();

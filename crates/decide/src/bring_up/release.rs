@@ -57,7 +57,7 @@ pub(crate) fn go_live(plan: &mut Planner<'_>) {
     let desired = plan.roster.live.clone().or_else(|| built.then(|| wanted.clone()));
     let Some(release) = desired else { return };
     let hosts: Vec<_> =
-        plan.sight().hosts().map(|(host, seen)| (host.clone(), seen.static_root.clone())).collect();
+        plan.sight().hosts().map(|(host, seen)| (host.clone(), seen.static_roots.first().cloned())).collect();
     for (host, root) in hosts {
         if root.as_ref() == Some(&release) {
             continue;
@@ -67,7 +67,7 @@ pub(crate) fn go_live(plan: &mut Planner<'_>) {
                 None => format!("no static files are served yet, and {release} is built"),
                 Some(old) => format!("{release} serves in full; static files still come from {old}"),
             };
-            plan.step_on(host, Action::Publish { release: release.clone() }, because);
+            plan.step_on(host, Action::Publish { releases: vec![release.clone()] }, because);
         }
         plan.wait(WaitKind::Progress, &release, "nginx serves its static files");
     }

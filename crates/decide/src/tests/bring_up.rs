@@ -25,7 +25,7 @@ fn a_site_comes_up_in_this_order() {
     "#);
     assert!(scene.plan().settled());
     assert_eq!(scene.routed(&scene.plan()), "web-1 web-2 app-1 app-2");
-    assert_eq!(scene.host.static_root, Some(release(1)));
+    assert_eq!(scene.host.static_roots.first(), Some(&release(1)));
     assert_eq!(scene.roster.live, Some(release(1)));
 }
 
@@ -57,12 +57,12 @@ fn a_static_site_is_published_when_built_and_has_no_upstream() {
     let mut scene = Scene::new();
     (scene.intent.site.app, scene.intent.site.database, scene.intent.site.cache) = (None, None, None);
     scene.settle();
-    assert_eq!(scene.host.static_root, Some(release(1)));
+    assert_eq!(scene.host.static_roots.first(), Some(&release(1)));
     assert_eq!(scene.routed(&scene.plan()), "web-1 web-2");
     scene.intent.release = release(2);
     scene.host.releases.insert(release(2), ReleaseState::Taken);
     scene.settle();
-    assert_eq!(scene.host.static_root, Some(release(2)));
+    assert_eq!(scene.host.static_roots.first(), Some(&release(2)));
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn recover(scene: &mut Scene) {
     let now = scene.now;
     for seen in scene.host.instances.values_mut() {
         if let ProcessState::Running(running) = &mut seen.process {
-            running.health = Health::Healthy { since: now, last: now };
+            running.health = Health::Healthy { since: now, last: now, passes: 9 };
         }
     }
 }

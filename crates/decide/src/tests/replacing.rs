@@ -43,7 +43,7 @@ fn a_deploy_sets_a_new_one_beside_the_old_one_after_another() {
     stop app-1                       -> web-1 web-2 app-2 app-3
                                      -> web-1 web-2 app-2 app-3
     "#);
-    assert_eq!(scene.host.static_root, Some(release(2)));
+    assert_eq!(scene.host.static_roots.first(), Some(&release(2)));
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_changed_configuration_is_reloaded_one_nginx_after_another() {
     scene.turn();
     scene.fails("web-1", 1, 500);
     assert_eq!(scene.steps(), Vec::<String>::new(), "the next waits until the last is healthy");
-    scene.running(id("web-1")).health = Health::Healthy { since: scene.now, last: scene.now };
+    scene.running(id("web-1")).health = Health::Healthy { since: scene.now, last: scene.now, passes: 9 };
     assert_eq!(scene.steps(), ["reload web-2"]);
     let generation = scene.generation();
     scene.settle();

@@ -4,6 +4,7 @@
 use crate::{Input, check, plan};
 use std::collections::BTreeMap;
 use stoa_model::control::{Report, UpstreamReport};
+use stoa_model::deployment::TaskState;
 use stoa_model::intent::Power;
 use stoa_model::observed::{
     DataState, DatabaseStatus, Detail, Exited, Health, HostObserved, InstanceObserved, ProcessState,
@@ -11,8 +12,8 @@ use stoa_model::observed::{
 };
 use stoa_model::plan::WaitKind;
 use stoa_model::{
-    Action, Digest, Endpoint, Generation, HostId, InstanceId, Intent, Millis, Observed, Paths, Plan, Port,
-    ReleaseId, Roster, Routes, Site, Spec, Term, Time,
+    Action, Demand, Digest, Endpoint, Generation, HostId, InstanceId, Intent, Millis, Observed, Paths, Plan,
+    Port, ReleaseId, Roster, Routes, Site, Spec, Term, Tier, Time,
 };
 
 /// A site as it is meant to be, as it was decided and as it is seen.
@@ -22,6 +23,7 @@ pub(crate) struct Scene {
     pub(crate) roster: Roster,
     pub(crate) routes: Routes,
     pub(crate) host: HostObserved,
+    pub(crate) demand: BTreeMap<Tier, Demand>,
     pub(crate) paths: Paths,
     pub(crate) now: Time,
     /// What the last plan's steps were, for what a process runs as.
@@ -59,7 +61,8 @@ impl Scene {
             at: now,
             instances: BTreeMap::new(),
             releases: [(release(1), ReleaseState::Taken)].into(),
-            static_root: None,
+            static_roots: Vec::new(),
+            tasks: BTreeMap::new(),
             free_ports: (20_001..20_030).map(|n| Port::try_from(n).unwrap()).collect(),
             busy: Vec::new(),
             failures: BTreeMap::new(),
@@ -70,9 +73,12 @@ impl Scene {
             scale: BTreeMap::new(),
             restarts: BTreeMap::new(),
             power: Power::On,
+            deploy: Default::default(),
+            secrets: 0,
         };
         Scene {
             intent,
+            demand: BTreeMap::new(),
             roster: Roster::default(),
             routes: Routes::default(),
             host,
@@ -107,6 +113,7 @@ impl Scene {
             intent: &self.intent,
             roster: &self.roster,
             routes: &self.routes,
+            demand: &self.demand,
             observed,
             paths: &self.paths,
             now: self.now,
@@ -166,7 +173,7 @@ impl Scene {
             match &mut running.health {
                 Health::Healthy { last, .. } => *last = now,
                 Health::Unproven(None) if running.started < now => {
-                    running.health = Health::Healthy { since: now, last: now };
+                    running.health = Health::Healthy { since: now, last: now, passes: 9 };
                 }
                 _ => {}
             }
@@ -187,7 +194,13 @@ impl Scene {
             Action::Build { release, .. } => {
                 self.host.releases.insert(release.clone(), ReleaseState::Built);
             }
-            Action::Publish { release } => self.host.static_root = Some(release.clone()),
+            Action::Publish { releases } => self.host.static_roots = releases.clone(),
+            Action::Run { task, .. } => {
+                self.host.tasks.insert(*task, TaskState::Done);
+            }
+            Action::Remove { release } => {
+                self.host.releases.remove(release);
+            }
             Action::Prepare { instance, .. } => self.trace(*instance).data = DataState::Ready,
             Action::Start { instance, spec } => self.start(*instance, spec),
             Action::Reload { instance, spec } => self.running(*instance).spec = spec.digest(),

@@ -3,10 +3,10 @@
 
 use super::reader::{Reader, Section, choice, count, measure, text};
 use super::{Refusal, command, refuse, source, units};
-use crate::ids::SiteName;
+use crate::ids::{EnvironmentName, SiteName};
 use crate::site::{
-    AppKind, AppTier, BalancerTier, Bytes, CacheEngine, CacheTier, CommandLine, DatabaseEngine, DatabaseTier,
-    Domain, Eviction, InnerPath, Site, Source, SourceLocation, UrlPath, WebTier,
+    AppKind, AppTier, BalancerTier, Bytes, CacheEngine, CacheTier, CommandLine, Count, DatabaseEngine,
+    DatabaseTier, DeployRules, Domain, Eviction, InnerPath, Site, Source, SourceLocation, UrlPath, WebTier,
 };
 use crate::time::Millis;
 use std::collections::BTreeMap;
@@ -44,7 +44,19 @@ pub(super) fn site(reader: &mut Reader<'_>, folder: &Path) -> Option<Site> {
     let name = identity.as_ref().map(|(name, _)| name);
     let database = database(&mut reader.section("database"), has_database, name);
     let (name, domains) = identity?;
-    Some(Site { name, domains, balancer, web, app, source, database, cache })
+    Some(Site {
+        name,
+        domains,
+        balancer,
+        web,
+        app,
+        source,
+        database,
+        cache,
+        environment: EnvironmentName::default(),
+        deploy: DeployRules::default(),
+        add_host: None,
+    })
 }
 
 fn identity(site: &mut Section<'_, '_>) -> Option<(SiteName, Vec<Domain>)> {
@@ -88,7 +100,7 @@ fn listen(text: &str) -> Result<SocketAddr, Refusal> {
 }
 
 fn web(web: &mut Section<'_, '_>, kind: Kind) -> WebTier {
-    let instances = web.read("instances", |value| count(value, 1..=100)).unwrap_or(2);
+    let instances = Count::fixed(web.read("instances", |value| count(value, 1..=100)).unwrap_or(2));
     let files = web.map("files", UrlPath::parse, |value| InnerPath::parse(text(value)?));
     let files = files.unwrap_or_else(|| default_files(kind));
     let root = files.iter().find(|(url, _)| url.as_str() == "/").map(|(_, folder)| folder);
@@ -142,7 +154,7 @@ fn app(
     check_run(app, kind, written, run.as_ref(), &env, given);
     let tier = AppTier {
         kind: if kind == Kind::Php { AppKind::Php } else { AppKind::Http },
-        instances: app.read("instances", |value| count(value, 1..=100)).unwrap_or(2),
+        instances: Count::fixed(app.read("instances", |value| count(value, 1..=100)).unwrap_or(2)),
         run,
         env,
         persist: persist(app),
@@ -157,6 +169,9 @@ fn app(
             .unwrap_or(Millis::from_secs(30)),
         memory: app
             .read("memory", |value| Bytes::parse_within(measure(value, "64MB")?, Bytes(16 << 20)..=TB)),
+        concurrency: None,
+        target_wait: Millis(100),
+        secrets: Vec::new(),
     };
     if kind != Kind::Static {
         return (kind, Some(tier), source);

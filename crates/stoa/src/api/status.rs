@@ -52,6 +52,8 @@ pub(super) async fn status(state: &State, api: Option<SocketAddr>) -> Result<Sta
         build: view.build(),
         waiting,
         failures: view.failures(trouble),
+        deployment: None,
+        environment: intent.site.environment.clone(),
         term: roster.term,
         daemon: DaemonStatus {
             pid: std::process::id(),
@@ -89,7 +91,7 @@ impl View<'_> {
     }
 
     fn tier(&self, tier: Tier) -> Option<TierStatus> {
-        let wanted = self.intent.instances(tier);
+        let wanted = self.roster.wanted(self.intent, tier);
         let instances: Vec<InstanceStatus> =
             self.roster.tier(tier).map(|(id, place)| self.instance(id, place)).collect();
         if wanted == 0 && instances.is_empty() {
@@ -101,6 +103,7 @@ impl View<'_> {
             software: self.software(tier),
             wanted,
             ready: u16::try_from(ready).unwrap_or(u16::MAX),
+            scaling: None,
             instances,
         })
     }

@@ -7,20 +7,31 @@
 //! | `GET /v1/status` | | [`Status`] |
 //! | `GET /v1/events?after=N&limit=M` | | `Vec<`[`stoa_model::journal::Entry`]`>`, oldest first; without `after` the last M |
 //! | `POST /v1/scale` | [`ScaleRequest`] | [`Accepted`] |
+//! | `POST /v1/deploy` | [`DeployRequest`] | [`DeployAccepted`]; with `dry_run` [`DeployPreview`], nothing changes |
+//! | `POST /v1/rollback` | [`RollbackRequest`] | [`DeployAccepted`] |
+//! | `POST /v1/promote` | [`PromoteRequest`] | [`DeployAccepted`] |
+//! | `GET /v1/releases` | | `Vec<`[`ReleaseStatus`]`>`, the newest first |
+//! | `POST /v1/secrets` | [`SecretRequest`] | [`Accepted`] |
+//! | `GET /v1/secrets` | | `Vec<`[`SecretStatus`]`>`: names, never values |
 //! | `POST /v1/restart` | [`RestartRequest`] | [`Accepted`] |
 //! | `POST /v1/dismiss` | `{}` | [`Accepted`]; the daemon ends itself if it never had a site |
 //! | `POST /v1/down` | `{}` | [`Accepted`]; the daemon ends itself once everything has stopped |
-//! | `GET /v1/environment` | | [`Environment`], for `stoa run`; only on the Unix socket |
+//! | `GET /v1/environment` | | [`Environment`], for `stoa run`; only on the Unix socket; without secrets |
 //! | `GET /metrics` | | Prometheus text |
 //!
 //! Anything else than 2xx has a [`Problem`] as its body. On TCP (`127.0.0.1:7070`) only `GET /v1/status`,
 //! `/v1/events` and `/metrics` are answered: everything that changes something needs the socket.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
+use stoa_model::deployment::{DeployKind, Phase};
 use stoa_model::intent::Power;
-use stoa_model::{Endpoint, InstanceId, Millis, ReleaseId, Site, SiteName, Term, Tier, Waiting};
+use stoa_model::site::VariableName;
+use stoa_model::spec::AppSpec;
+use stoa_model::{
+    DeployNumber, Endpoint, EnvironmentName, InstanceId, Millis, ReleaseId, Site, SiteName, Term, Tier,
+    Waiting,
+};
 
 /// Bring the site up or to its new config.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +42,167 @@ pub(crate) struct UpRequest {
     pub(crate) file: PathBuf,
     /// The file's text, kept as a generation of config.
     pub(crate) text: String,
+    /// Who asks, such as `anna@laptop`.
+    #[serde(default)]
+    pub(crate) by: String,
+}
+
+/// `stoa deploy [REF]`: another release of the site as it stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DeployRequest {
+    /// The branch, tag or commit; none: what `[app] ref` says.
+    pub(crate) reference: Option<String>,
+    /// Who asks.
+    pub(crate) by: String,
+    /// Only tell what would be done.
+    pub(crate) dry_run: bool,
+}
+
+/// `stoa rollback [RELEASE]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RollbackRequest {
+    /// Back to which; none: to the one that served before.
+    pub(crate) release: Option<ReleaseId>,
+    /// Who asks.
+    pub(crate) by: String,
+}
+
+/// `stoa promote ENVIRONMENT`: the very release that another environment runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PromoteRequest {
+    /// The other environment.
+    pub(crate) environment: EnvironmentName,
+    /// Where its state lies.
+    pub(crate) state: PathBuf,
+    /// Who asks.
+    pub(crate) by: String,
+}
+
+/// A deployment was taken; it comes true by and by, see [`Status::deployment`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DeployAccepted {
+    /// Its number.
+    pub(crate) number: DeployNumber,
+    /// The release that is to serve.
+    pub(crate) release: ReleaseId,
+    /// It serves already: nothing is to be done.
+    pub(crate) unchanged: bool,
+    /// Things the user should know.
+    pub(crate) warnings: Vec<String>,
+    /// The number of the last journal entry before this request.
+    pub(crate) journal: u64,
+}
+
+/// What a deployment would do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DeployPreview {
+    /// The release that serves now.
+    pub(crate) from: Option<ReleaseId>,
+    /// The one that would serve; a new number where its code is new.
+    pub(crate) to: ReleaseId,
+    /// It is built already.
+    pub(crate) built: bool,
+    /// What would be done, in order, a sentence each.
+    pub(crate) steps: Vec<String>,
+    /// Things the user should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One release, for `stoa releases`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ReleaseStatus {
+    /// Which.
+    pub(crate) release: ReleaseId,
+    /// How it is.
+    pub(crate) state: ReleaseStanding,
+    /// Its last deployment, where it had one.
+    pub(crate) number: Option<DeployNumber>,
+    /// How that came about.
+    pub(crate) kind: Option<DeployKind>,
+    /// Who asked for it.
+    pub(crate) by: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub(crate) at_unix_ms: Option<u64>,
+    /// The branch, tag or commit that was asked for.
+    pub(crate) reference: String,
+    /// Why it failed or was taken back.
+    pub(crate) failed: Option<String>,
+}
+
+/// How a release is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ReleaseStanding {
+    /// It serves.
+    Live,
+    /// It is being deployed.
+    Deploying,
+    /// It is built and can be rolled back to in seconds.
+    Built,
+    /// It was built and taken back, or never got that far.
+    Failed,
+    /// Its source is there; it is not built.
+    Taken,
+    /// It was removed; only the record of it is left.
+    Removed,
+}
+
+/// Set a secret, or take it away.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SecretRequest {
+    /// Its name: an environment variable's.
+    pub(crate) name: VariableName,
+    /// Its value; none: take it away.
+    pub(crate) value: Option<String>,
+}
+
+/// One secret, for `stoa secrets list`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SecretStatus {
+    /// Its name.
+    pub(crate) name: VariableName,
+    /// It has a value.
+    pub(crate) set: bool,
+    /// `[app] secrets` names it.
+    pub(crate) used: bool,
+}
+
+/// A deployment as it stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DeploymentStatus {
+    /// Its number.
+    pub(crate) number: DeployNumber,
+    /// How it came about.
+    pub(crate) kind: DeployKind,
+    /// Who asked for it.
+    pub(crate) by: String,
+    /// What served before.
+    pub(crate) from: Option<ReleaseId>,
+    /// What is to serve.
+    pub(crate) to: ReleaseId,
+    /// How far it has come.
+    pub(crate) phase: Phase,
+    /// What it does now and what for, in one sentence.
+    pub(crate) text: String,
+    /// For how long it has been in this phase.
+    pub(crate) age: Millis,
+    /// How many of a hundred requests the new release gets.
+    pub(crate) percent: u8,
+    /// Answers of the old release since it began, and its errors among them.
+    pub(crate) old: (u64, u64),
+    /// Answers of the new release, and its errors among them.
+    pub(crate) new: (u64, u64),
+}
+
+/// Auto-scaling of a tier as it stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ScalingStatus {
+    /// The fewest.
+    pub(crate) min: u16,
+    /// The most.
+    pub(crate) max: u16,
+    /// Why it has the count it has.
+    pub(crate) because: String,
 }
 
 /// An `up` was taken; it comes true by and by, see [`Status`].
@@ -107,6 +279,11 @@ pub(crate) struct Status {
     pub(crate) waiting: Vec<Waiting>,
     /// The last failure of each step that failed and has not succeeded since, as sentences.
     pub(crate) failures: Vec<String>,
+    /// The last deployment, under way or over.
+    pub(crate) deployment: Option<DeploymentStatus>,
+    /// Which copy of the site this is.
+    #[serde(default)]
+    pub(crate) environment: EnvironmentName,
     /// The database's term.
     pub(crate) term: Term,
     /// The daemon itself.
@@ -143,6 +320,9 @@ pub(crate) struct TierStatus {
     pub(crate) wanted: u16,
     /// How many serve.
     pub(crate) ready: u16,
+    /// Where its count is decided by demand.
+    #[serde(default)]
+    pub(crate) scaling: Option<ScalingStatus>,
     /// Its instances.
     pub(crate) instances: Vec<InstanceStatus>,
 }
@@ -213,11 +393,11 @@ pub(crate) struct DaemonStatus {
     pub(crate) version: String,
 }
 
-/// What `stoa run -- CMD` runs with.
+/// What `stoa run -- CMD` runs with; the command line adds what is secret from the state folder itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Environment {
-    /// Every variable an instance of the app gets, secrets included.
-    pub(crate) variables: BTreeMap<String, String>,
+    /// What an instance of the app runs as.
+    pub(crate) spec: AppSpec,
     /// The release's folder.
     pub(crate) directory: PathBuf,
     /// The numeric user and group to run as, where the daemon is root.

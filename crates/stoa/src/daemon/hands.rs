@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use stoa_model::control::{Report, socket_names};
+use stoa_model::deployment::Tasks;
 use stoa_model::observed::{DataState, Detail, InstanceObserved, ProcessState, ReleaseState};
+use stoa_model::plan::STATIC_ROOTS;
 use stoa_model::spec::{BalancerSpec, DatabaseSpec};
 use stoa_model::{
     Action, Digest, Endpoint, InstanceId, Paths, Port, ReleaseId, Roster, Routes, Site, Spec, Tier,
@@ -47,8 +49,10 @@ pub(crate) struct Look {
     pub(crate) instances: BTreeMap<InstanceId, InstanceObserved>,
     /// Every release there is a trace of.
     pub(crate) releases: BTreeMap<ReleaseId, ReleaseState>,
-    /// What nginx' static root points at.
-    pub(crate) static_root: Option<ReleaseId>,
+    /// The releases that nginx looks for static files in.
+    pub(crate) static_roots: Vec<ReleaseId>,
+    /// Tasks of deployments.
+    pub(crate) tasks: Tasks,
     /// Ports that nothing listens on.
     pub(crate) free_ports: Vec<Port>,
 }
@@ -128,7 +132,8 @@ impl Hands {
         }
         Look {
             releases: app::build::observe(&self.paths),
-            static_root: self.static_root(),
+            static_roots: self.static_roots(),
+            tasks: Tasks::new(),
             free_ports: self.free_ports(&instances),
             instances,
         }
@@ -151,11 +156,16 @@ impl Hands {
                 app::build(&job, &self.paths).await.map_err(|error| error.to_string())?;
                 format!("release {release} is built")
             }
-            Action::Publish { release } => {
-                files::swap_link(&self.paths.static_root(), &self.paths.release(release))
-                    .map_err(|error| error.to_string())?;
-                format!("static files come from release {release}")
+            Action::Publish { releases } => {
+                for (place, release) in releases.iter().enumerate() {
+                    files::swap_link(&self.paths.static_root(place), &self.paths.release(release))
+                        .map_err(|error| error.to_string())?;
+                }
+                let first = releases.first().map(ToString::to_string).unwrap_or_default();
+                format!("static files come from release {first}")
             }
+            Action::Run { task, .. } => return Err(format!("{task} cannot be run yet")),
+            Action::Remove { release } => return Err(format!("{release} cannot be removed yet")),
             Action::Prepare { instance, spec } => {
                 let Spec::Database(spec) = spec else { return Err("nothing to prepare".to_owned()) };
                 let user = self.users.of(RunAs::Tier(Tier::Database));
@@ -234,8 +244,7 @@ impl Hands {
             return Err("no instance of its application has a place yet".to_owned());
         };
         let user = self.users.of(RunAs::Tier(Tier::App)).map(|user| (user.uid, user.gid));
-        let variables = app::run::environment(None, spec, &self.paths, &self.credentials);
-        Ok(Environment { variables, directory: self.paths.release(release), user })
+        Ok(Environment { spec: spec.clone(), directory: self.paths.release(release), user })
     }
 
     async fn start(&self, instance: InstanceId, spec: &Spec) -> Result<String, String> {
@@ -365,9 +374,12 @@ impl Hands {
         Digest::of(self.paths.root().as_os_str().as_encoded_bytes()).get()
     }
 
-    fn static_root(&self) -> Option<ReleaseId> {
-        let target = std::fs::read_link(self.paths.static_root()).ok()?;
-        target.file_name()?.to_str()?.parse().ok()
+    fn static_roots(&self) -> Vec<ReleaseId> {
+        let at = |place| {
+            let target = std::fs::read_link(self.paths.static_root(place)).ok()?;
+            target.file_name()?.to_str()?.parse().ok()
+        };
+        (0..STATIC_ROOTS).map_while(at).collect()
     }
 
     fn free_ports(&self, instances: &BTreeMap<InstanceId, InstanceObserved>) -> Vec<Port> {

@@ -208,14 +208,15 @@ pub(super) fn next_intent(before: Option<Intent>, site: stoa_model::Site, releas
         Some(before) => (before.scale.clone(), before.restarts.clone()),
         None => (BTreeMap::new(), BTreeMap::new()),
     };
+    let (deploy, secrets) = before.as_ref().map_or_else(Default::default, |b| (b.deploy.clone(), b.secrets));
     if let Some(before) = &before {
-        scale.retain(|tier, _| before.site.instances(*tier) == site.instances(*tier));
+        scale.retain(|tier, _| before.site.count(*tier) == site.count(*tier));
     }
-    Intent { site, release, scale, restarts, power: Power::On }
+    Intent { site, release, scale, restarts, power: Power::On, deploy, secrets }
 }
 
 fn refuse_absent(intent: &Intent, tier: Tier) -> Result<(), Problem> {
-    if intent.site.instances(tier) > 0 {
+    if intent.site.count(tier).max > 0 {
         return Ok(());
     }
     Err(Problem {

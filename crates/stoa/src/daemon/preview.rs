@@ -34,6 +34,7 @@ pub(crate) fn plan(paths: &Paths, request: &UpRequest) -> miette::Result<Plan> {
             roster: &roster,
             routes: &routes,
             observed: &observed,
+            demand: &BTreeMap::new(),
             paths,
             now,
         }))
@@ -68,7 +69,8 @@ async fn nothing_runs(paths: &Paths, intent: &Intent, roster: &Roster) -> Observ
         at: clock::now(),
         instances: roster.instances.keys().map(|id| (*id, seen(*id))).collect(),
         releases,
-        static_root: None,
+        static_roots: Vec::new(),
+        tasks: BTreeMap::new(),
         free_ports: ports::free_ports(FREE_PORTS, 0),
         busy: Vec::new(),
         failures: BTreeMap::new(),

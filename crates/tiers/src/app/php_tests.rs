@@ -49,6 +49,8 @@ async fn php_fpm_accepts_its_configuration_answers_its_ping_and_ends_cleanly() {
         database: None,
         cache: None,
         restart: 0,
+        environment: Default::default(),
+        secrets: Default::default(),
     };
     assert_eq!(check(&spec).await, Err("its socket is not there".to_owned()));
     let launch = launch(APP_1, &spec, &paths, &Credentials::generate().unwrap()).unwrap();

@@ -32,6 +32,8 @@ fn spec(run: &str) -> AppSpec {
         }),
         cache: Some(CacheAccess { engine: CacheEngine::Redis, endpoint: loopback(6379) }),
         restart: 0,
+        environment: Default::default(),
+        secrets: Default::default(),
     }
 }
 

@@ -115,8 +115,10 @@ impl Record {
 
 fn after_check(health: &Health, result: Result<(), String>, now: Time) -> Health {
     match (health, result) {
-        (Health::Healthy { since, .. }, Ok(())) => Health::Healthy { since: *since, last: now },
-        (_, Ok(())) => Health::Healthy { since: now, last: now },
+        (Health::Healthy { since, passes, .. }, Ok(())) => {
+            Health::Healthy { since: *since, last: now, passes: passes.saturating_add(1) }
+        }
+        (_, Ok(())) => Health::Healthy { since: now, last: now, passes: 1 },
         (Health::Unproven(_), Err(why)) => Health::Unproven(Some(why)),
         (Health::Healthy { .. }, Err(why)) => Health::Failing { since: now, streak: 1, why },
         (Health::Failing { since, streak, .. }, Err(why)) => {
@@ -135,11 +137,11 @@ mod tests {
         let mut health = Health::Unproven(None);
         let steps = [
             (bad(), Health::Unproven(Some("answered 500".to_owned()))),
-            (Ok(()), Health::Healthy { since: Time(1), last: Time(1) }),
-            (Ok(()), Health::Healthy { since: Time(1), last: Time(2) }),
+            (Ok(()), Health::Healthy { since: Time(1), last: Time(1), passes: 1 }),
+            (Ok(()), Health::Healthy { since: Time(1), last: Time(2), passes: 2 }),
             (bad(), Health::Failing { since: Time(3), streak: 1, why: "answered 500".to_owned() }),
             (bad(), Health::Failing { since: Time(3), streak: 2, why: "answered 500".to_owned() }),
-            (Ok(()), Health::Healthy { since: Time(5), last: Time(5) }),
+            (Ok(()), Health::Healthy { since: Time(5), last: Time(5), passes: 1 }),
         ];
         for (now, (result, expected)) in (0..).map(Time).zip(steps) {
             health = after_check(&health, result, now);

@@ -158,7 +158,7 @@ events {{
             }
         }
         let mut text = format!("  server {{\n    listen {listen};\n    server_name {};\n", names.join(" "));
-        let _ = writeln!(text, "    root {};", quote::path(&self.paths.static_root())?);
+        let _ = writeln!(text, "    root {};", quote::path(&self.paths.static_root(0))?);
         text.push_str("    index index.html;\n");
         let _ = writeln!(text, "    location = {HEALTH_PATH} {{ access_log off; return 200 \"ok\\n\"; }}");
         let _ = writeln!(text, "    {PAGES}");
@@ -175,7 +175,7 @@ events {{
     /// A folder of the release at its URL. `^~`: nothing in it is ever run as PHP.
     fn files(&self, url: &UrlPath, folder: &InnerPath) -> Result<String, Refused> {
         let prefix = quote::prefix(url)?;
-        let folder = quote::inner(&self.paths.static_root(), folder)?;
+        let folder = quote::inner(&self.paths.static_root(0), folder)?;
         // `alias` puts the rest of the URL behind it as it is.
         let folder = format!("{}/\"", folder.trim_end_matches('"'));
         let code =
@@ -188,7 +188,7 @@ events {{
 
     /// Everything that is in no folder above.
     fn rest(&self, root: Option<&InnerPath>) -> Result<String, Refused> {
-        let root = root.map(|folder| quote::inner(&self.paths.static_root(), folder)).transpose()?;
+        let root = root.map(|folder| quote::inner(&self.paths.static_root(0), folder)).transpose()?;
         let proxy = self.proxy();
         let text = match (&self.spec.upstream, self.spec.kind, root) {
             (None, _, None) => "    location / { return 404; }\n".to_owned(),
@@ -207,7 +207,7 @@ events {{
                 self.tunnel()
             ),
             (Some(_), AppKind::Php, root) => {
-                let root = root.map_or_else(|| quote::path(&self.paths.static_root()), Ok)?;
+                let root = root.map_or_else(|| quote::path(&self.paths.static_root(0)), Ok)?;
                 let timeout = self.timeout();
                 format!(
                     "    location / {{\n      root {root};\n      if ($stoa_hidden) {{ return 404; }}\n      \

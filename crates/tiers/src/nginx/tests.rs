@@ -54,7 +54,7 @@ fn publish(bench: &Bench, release: &str, content: &[(&str, &str)]) {
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     }
-    files::swap_link(&bench.paths.static_root(), &folder).unwrap();
+    files::swap_link(&bench.paths.static_root(0), &folder).unwrap();
 }
 
 /// nginx with this spec, answering.

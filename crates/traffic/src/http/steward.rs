@@ -198,6 +198,7 @@ impl Steward {
             instances,
             web_face: self.shared.web.counters.total(),
             app_face: self.shared.app.counters.total(),
+            app_queue: Default::default(),
         }
     }
 }

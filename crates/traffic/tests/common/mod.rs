@@ -433,6 +433,7 @@ pub fn route(id: &str, server: &Server, started: u64) -> Route {
         endpoint: server.endpoint.clone(),
         started: Time(started),
         because: "the test says so".into(),
+        release: None,
     }
 }
 

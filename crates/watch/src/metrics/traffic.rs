@@ -98,6 +98,7 @@ mod tests {
             instances: [(InstanceId::new(Tier::App, 1), app)].into(),
             web_face: web,
             app_face: Traffic::default(),
+            app_queue: stoa_model::control::Queue::default(),
         };
         let mut metrics = Exposition::new();
         metrics.balancer(InstanceId::new(Tier::Balancer, 1), &report);

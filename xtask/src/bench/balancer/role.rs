@@ -59,6 +59,7 @@ fn tell(control: &Path, origin: &Path) -> io::Result<()> {
         endpoint: Endpoint::Unix(origin.to_owned()),
         started: Time(1),
         because: "it is measured".to_owned(),
+        release: None,
     };
     let routes = Routes { generation, web: vec![route], ..Routes::default() };
     let mut stream = UnixStream::connect(control)?;

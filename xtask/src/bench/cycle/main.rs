@@ -62,7 +62,7 @@ fn standing(size: u16) -> Scene {
 
 /// Asks for new instances of the application and stops when half of them run.
 fn half_replaced(scene: &mut Scene) -> bool {
-    let wanted = usize::from(scene.intent.instances(Tier::App)) / 2;
+    let wanted = usize::from(scene.intent.count(Tier::App).min) / 2;
     let asked = scene.now;
     scene.intent.restarts.insert(Tier::App, 1);
     for _ in 0..TURNS_MAX {

@@ -35,7 +35,7 @@ pub(crate) fn instance(tier: Tier, number: u16) -> InstanceStatus {
 
 fn tier(tier: Tier, software: &str, wanted: u16) -> TierStatus {
     let instances = (1..=wanted).map(|number| instance(tier, number)).collect();
-    TierStatus { tier, software: software.to_owned(), wanted, ready: wanted, instances }
+    TierStatus { tier, software: software.to_owned(), wanted, ready: wanted, scaling: None, instances }
 }
 
 /// Everything as it should be.
@@ -57,6 +57,8 @@ pub(crate) fn settled() -> Status {
             tier(Tier::Balancer, "stoa", 2),
         ],
         build: BuildStatus::Built,
+        deployment: None,
+        environment: Default::default(),
         waiting: Vec::new(),
         failures: Vec::new(),
         term: Term(1),

@@ -80,7 +80,7 @@ fn a_plan_is_grouped_by_tier_and_says_why() {
                 "web is to have 1 instance",
             ),
             step(
-                Action::Publish { release: release() },
+                Action::Publish { releases: vec![release()] },
                 "no static files are served yet, and 3-3fa9c21 is built",
             ),
             step(

@@ -21,7 +21,7 @@ pub(crate) fn run(context: &Context, arguments: &Folder) -> Outcome<ExitCode> {
     let typed = Typed::new(&context.place, &context.global, &loaded.paths, Some(&loaded.file));
     let missing = missing(&needs(&loaded.site, Hints::of(&loaded.site)));
     let name = loaded.site.name.to_string();
-    let request = UpRequest { site: loaded.site, file: loaded.file, text: loaded.text };
+    let request = UpRequest { site: loaded.site, file: loaded.file, text: loaded.text, by: String::new() };
     let plan = ask(&loaded.paths, &request, &typed)?;
     screen.answer(&plan);
     screen.say(render::plan::plan(&plan, &name, screen.style, screen.width).trim_end());

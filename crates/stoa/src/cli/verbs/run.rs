@@ -7,8 +7,13 @@ use crate::cli::provide::interrupted;
 use crate::cli::session::Session;
 use crate::cli::typed::Typed;
 use crate::client::Client;
+use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
+use stoa_model::Paths;
+use stoa_model::spec::AppSpec;
+use stoa_tiers::app;
+use stoa_tiers::host::credentials::Credentials;
 
 /// What of the caller's environment a command at the terminal needs.
 const TERMINAL: [&str; 4] = ["TERM", "COLORTERM", "COLUMNS", "LINES"];
@@ -29,15 +34,26 @@ pub(crate) fn run(context: &Context, arguments: &Run) -> Outcome<ExitCode> {
             command.env(name, value);
         }
     }
-    command.envs(&environment.variables);
+    let variables = variables(&located.paths, &environment.spec)?;
+    command.envs(&variables);
     if let Some((uid, gid)) = environment.user {
         command.uid(uid).gid(gid);
     }
     let error = command.exec();
-    let path = environment.variables.get("PATH").cloned().unwrap_or_default();
+    let path = variables.get("PATH").cloned().unwrap_or_default();
     Err(Failure::failed(
         format!("{} cannot be run in {}", program.display(), environment.directory.display()),
         error.to_string(),
         format!("give a program of the release or of its PATH: {path}"),
     ))
+}
+
+/// The variables of an instance. What is secret among them is read here, from the state folder, and never
+/// passes through an answer of the daemon.
+fn variables(paths: &Paths, spec: &AppSpec) -> Outcome<BTreeMap<String, String>> {
+    let credentials = Credentials::load_or_create(paths).map_err(|error| {
+        let next = "run it as the user that the site belongs to";
+        Failure::failed("the credentials of the site cannot be read", error.to_string(), next)
+    })?;
+    Ok(app::run::environment(None, spec, paths, &credentials))
 }

@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, arguments: &Up) -> Outcome<ExitCode> {
     })?;
 
     let start_timeout = loaded.site.app.as_ref().map(|app| app.start_timeout);
-    let request = UpRequest { site: loaded.site, file: loaded.file, text: loaded.text };
+    let request = UpRequest { site: loaded.site, file: loaded.file, text: loaded.text, by: String::new() };
     let accepted = session.wait(client.up(&request)).map_err(|_| interrupted())?;
     let accepted = accepted.map_err(|error| {
         if matches!(before, Err(ClientError::NotRunning { .. })) {

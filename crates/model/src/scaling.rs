@@ -1,0 +1,49 @@
+//! How many instances an auto-scaled tier is to have, and what must not be forgotten between two
+//! decisions. Part of the roster.
+
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// What was decided for one tier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scaling {
+    /// How many instances it is to have.
+    pub wanted: u16,
+    /// When that was decided.
+    pub since: Time,
+    /// Why, with the figures it was decided by.
+    pub because: String,
+    /// A scale-out whose effect is still to be seen.
+    pub trial: Option<Trial>,
+    /// More instances did not help: until when none are added beyond a count, and why.
+    pub ceiling: Option<Ceiling>,
+    /// How long new instances took from their decision to serving, in milliseconds, smoothed.
+    pub start_up_ms: Option<u64>,
+    /// How many requests one instance was seen to work on at once, in thousandths; none before that could
+    /// be told.
+    pub concurrency_milli: Option<u64>,
+    /// The most that the balancers let through to one instance and let wait; none: no bound.
+    pub admission: Option<crate::routes::Admission>,
+}
+
+/// A scale-out whose effect is still to be seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// When it was decided.
+    pub at: Time,
+    /// From how many instances.
+    pub from: u16,
+    /// Answered requests a second before, in thousandths.
+    pub answered_milli: u64,
+}
+
+/// More instances than this do not help.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ceiling {
+    /// How many are enough.
+    pub instances: u16,
+    /// Until when that is believed.
+    pub until: Time,
+    /// What was seen.
+    pub because: String,
+}
