@@ -22,7 +22,7 @@ impl Known {
     /// Reads it.
     pub(super) async fn read(store: &impl Store) -> Result<Self, StoreError> {
         let (roster, routes) = store.decided().await?;
-        Ok(Known { roster, routes, observed: store.observed().await?, demand: BTreeMap::new() })
+        Ok(Known { roster, routes, observed: store.observed().await?, demand: store.demand().await? })
     }
 
     /// What a plan for `intent` is made from, now.

@@ -7,15 +7,18 @@
 //! a call returns; what is only true now (observations, steps) is not, because an observation older
 //! than its observer is worth nothing.
 
+mod history;
 mod sqlite;
 
 pub(crate) use sqlite::SqliteStore;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
+use stoa_model::deployment::{DeployKind, Outcome};
 use stoa_model::journal::{Entry, Kind};
 use stoa_model::observed::HostObserved;
-use stoa_model::{HostId, Intent, Observed, Plan, Roster, Routes};
+use stoa_model::{Demand, DeployNumber, HostId, Intent, Observed, Plan, ReleaseId, Roster, Routes, Tier};
 
 /// The store did not keep or find something.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +56,27 @@ pub(crate) struct NewEntry {
     pub(crate) text: String,
     /// Why.
     pub(crate) because: String,
+}
+
+/// One deployment as it was asked for and ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeployRecord {
+    /// Its number.
+    pub(crate) number: DeployNumber,
+    /// The release that was to serve.
+    pub(crate) release: ReleaseId,
+    /// How it came about.
+    pub(crate) kind: DeployKind,
+    /// Who asked for it.
+    pub(crate) by: String,
+    /// The branch, tag or commit that was asked for.
+    pub(crate) reference: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub(crate) at_unix_ms: u64,
+    /// It is over, well or not.
+    pub(crate) ended: bool,
+    /// Why it failed, where it did.
+    pub(crate) failed: Option<String>,
 }
 
 /// A plan as it was published.
@@ -98,6 +122,42 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// What all agents see.
     fn observed(&self) -> impl Future<Output = Result<Observed, StoreError>> + Send;
+
+    /// Publishes what was asked of a tier over the last minutes; without it, it is not measured.
+    fn put_demand(
+        &self,
+        tier: Tier,
+        demand: Option<Demand>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// What was asked of every tier that is measured.
+    fn demand(&self) -> impl Future<Output = Result<BTreeMap<Tier, Demand>, StoreError>> + Send;
+
+    /// Keeps the mean load of one minute (counted from the Unix epoch) of a tier.
+    fn put_load(
+        &self,
+        tier: Tier,
+        minute: i64,
+        mean: f64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The mean load of past days from this minute of the day on, by how many seconds later; for the next
+    /// `ahead` minutes.
+    fn past_load(
+        &self,
+        tier: Tier,
+        minute: i64,
+        ahead: u32,
+    ) -> impl Future<Output = Result<BTreeMap<u32, f64>, StoreError>> + Send;
+
+    /// Keeps that a deployment was asked for.
+    fn put_deployment(&self, record: &DeployRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Keeps how a deployment ended.
+    fn end_deployment(&self, outcome: &Outcome) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Every deployment that is remembered, the newest first.
+    fn deployments(&self) -> impl Future<Output = Result<Vec<DeployRecord>, StoreError>> + Send;
 
     /// Appends to the journal, in order.
     fn append(&self, entries: &[NewEntry]) -> impl Future<Output = Result<(), StoreError>> + Send;

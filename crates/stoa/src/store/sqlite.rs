@@ -3,7 +3,7 @@
 //! Calls are short (well under a millisecond, a commit one fsync) and come from the daemon's one thread, so
 //! they run in place.
 
-use super::{NewEntry, Planned, Store, StoreError};
+use super::{DeployRecord, NewEntry, Planned, Store, StoreError, history};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
+use stoa_model::deployment::Outcome;
 use stoa_model::journal::{Entry, Kind};
 use stoa_model::observed::HostObserved;
-use stoa_model::{HostId, Intent, Observed, Plan, Roster, Routes};
+use stoa_model::{Demand, HostId, Intent, Observed, Plan, Roster, Routes, Tier};
 
 /// The journal keeps this many entries; older ones are dropped a tenth at a time.
 const JOURNAL_MAX: u64 = 100_000;
@@ -38,6 +39,7 @@ pub(crate) struct SqliteStore {
 struct Now {
     hosts: BTreeMap<HostId, HostObserved>,
     plan: Option<Planned>,
+    demand: BTreeMap<Tier, Demand>,
     /// What is on disk already: a settled site writes nothing.
     kept: Option<(Roster, Routes)>,
 }
@@ -51,6 +53,7 @@ impl SqliteStore {
         connection.pragma_update(None, "synchronous", "full").map_err(at)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(at)?;
         connection.execute_batch(SCHEMA).map_err(at)?;
+        connection.execute_batch(history::SCHEMA).map_err(at)?;
         Ok(SqliteStore {
             path: path.to_owned(),
             connection: Mutex::new(connection),
@@ -58,7 +61,7 @@ impl SqliteStore {
         })
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -66,7 +69,7 @@ impl SqliteStore {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failed(&self) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
+    pub(super) fn failed(&self) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
         |source| StoreError::Sqlite { path: self.path.clone(), source }
     }
 
@@ -150,6 +153,39 @@ impl Store for SqliteStore {
         Ok(Observed { hosts: self.now().hosts.clone() })
     }
 
+    async fn put_demand(&self, tier: Tier, demand: Option<Demand>) -> Result<(), StoreError> {
+        let mut now = self.now();
+        match demand {
+            Some(demand) => now.demand.insert(tier, demand),
+            None => now.demand.remove(&tier),
+        };
+        Ok(())
+    }
+
+    async fn demand(&self) -> Result<BTreeMap<Tier, Demand>, StoreError> {
+        Ok(self.now().demand.clone())
+    }
+
+    async fn put_load(&self, tier: Tier, minute: i64, mean: f64) -> Result<(), StoreError> {
+        self.insert_load(tier, minute, mean)
+    }
+
+    async fn past_load(&self, tier: Tier, minute: i64, ahead: u32) -> Result<BTreeMap<u32, f64>, StoreError> {
+        self.mean_of_past_days(tier, minute, ahead)
+    }
+
+    async fn put_deployment(&self, record: &DeployRecord) -> Result<(), StoreError> {
+        self.insert_deployment(record)
+    }
+
+    async fn end_deployment(&self, outcome: &Outcome) -> Result<(), StoreError> {
+        self.finish_deployment(outcome)
+    }
+
+    async fn deployments(&self) -> Result<Vec<DeployRecord>, StoreError> {
+        self.all_deployments()
+    }
+
     async fn append(&self, entries: &[NewEntry]) -> Result<(), StoreError> {
         if entries.is_empty() {
             return Ok(());
@@ -218,7 +254,7 @@ fn kind_of(word: &str) -> Kind {
 }
 
 /// For people reading the journal; nothing is decided by it.
-fn unix_ms() -> i64 {
+pub(super) fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

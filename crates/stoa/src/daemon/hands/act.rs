@@ -1,0 +1,153 @@
+//! What the hands do: one action of a plan each. They make no choice: everything stands in the action.
+
+use super::Hands;
+use std::os::fd::OwnedFd;
+use stoa_model::control::socket_names;
+use stoa_model::spec::{BalancerSpec, DatabaseSpec};
+use stoa_model::{Action, Endpoint, InstanceId, Spec, Tier};
+use stoa_tiers::app::{self, Build};
+use stoa_tiers::host::launch::{Launch, Limits, RunAs, StopSignal};
+use stoa_tiers::host::{files, listeners, programs};
+use stoa_tiers::{cache, database, nginx};
+
+impl Hands {
+    /// Does one thing; what was done, or why not, in one sentence.
+    pub(crate) async fn act(&self, action: &Action) -> Result<String, String> {
+        let done = match action {
+            Action::Build { site, release, commands, persist, timeout } => {
+                let user = self.users.of(RunAs::Tier(Tier::App));
+                let commands = commands.as_deref();
+                let job = Build { site, release, commands, persist, timeout: *timeout, user };
+                app::build(&job, &self.paths).await.map_err(|error| error.to_string())?;
+                format!("release {release} is built")
+            }
+            Action::Publish { releases } => {
+                for (place, release) in releases.iter().enumerate() {
+                    files::swap_link(&self.paths.static_root(place), &self.paths.release(release))
+                        .map_err(|error| error.to_string())?;
+                }
+                let first = releases.first().map(ToString::to_string).unwrap_or_default();
+                format!("static files come from release {first}")
+            }
+            Action::Run { task, .. } => return Err(format!("{task} cannot be run yet")),
+            Action::Remove { release } => return Err(format!("{release} cannot be removed yet")),
+            Action::Prepare { instance, spec } => {
+                let Spec::Database(spec) = spec else { return Err("nothing to prepare".to_owned()) };
+                let user = self.users.of(RunAs::Tier(Tier::Database));
+                let server = self.server(*instance, spec);
+                database::prepare(&server, user).await.map_err(|error| error.to_string())?;
+                format!("{instance} has a data folder")
+            }
+            Action::Start { instance, spec } => self.start(*instance, spec).await?,
+            Action::Reload { instance, spec } => self.reload(*instance, spec).await?,
+            Action::Stop { instance, grace } => {
+                self.processes.stop(*instance, *grace).await.map_err(|error| error.to_string())?;
+                format!("{instance} has stopped")
+            }
+            Action::Fence { instance } => {
+                let spec = self.database_spec(*instance)?;
+                database::fence(&self.server(*instance, &spec)).await.map_err(|error| error.to_string())?;
+                self.checks.ask_now(*instance).await;
+                format!("{instance} refuses writes")
+            }
+            Action::Promote { instance, term } => {
+                let spec = self.database_spec(*instance)?;
+                database::promote(&self.server(*instance, &spec), *term)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                self.checks.ask_now(*instance).await;
+                format!("{instance} takes writes in term {term}")
+            }
+            Action::Follow { instance, primary, endpoint, term } => {
+                let spec = self.database_spec(*instance)?;
+                database::follow(&self.server(*instance, &spec), endpoint, *term)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                self.checks.ask_now(*instance).await;
+                format!("{instance} replicates from {primary}")
+            }
+        };
+        Ok(done)
+    }
+
+    async fn start(&self, instance: InstanceId, spec: &Spec) -> Result<String, String> {
+        let (paths, credentials) = (&self.paths, &self.credentials);
+        let (launch, inherited) = match spec {
+            Spec::Balancer(balancer) => self.balancer_launch(instance, balancer)?,
+            Spec::Web(web) => (nginx::launch(instance, web, paths).map_err(|e| e.to_string())?, Vec::new()),
+            Spec::App(app) => {
+                (app::run::launch(instance, app, paths, credentials).map_err(|e| e.to_string())?, Vec::new())
+            }
+            Spec::Database(database) => (
+                database::launch(instance, database, paths, credentials).map_err(|e| e.to_string())?,
+                Vec::new(),
+            ),
+            Spec::Cache(cache) => {
+                (cache::launch(instance, cache, paths, credentials).map_err(|e| e.to_string())?, Vec::new())
+            }
+        };
+        let started = self.processes.start(launch, inherited).await.map_err(|error| error.to_string())?;
+        Ok(format!("{instance} started as pid {}", started.pid))
+    }
+
+    fn balancer_launch(
+        &self,
+        instance: InstanceId,
+        spec: &BalancerSpec,
+    ) -> Result<(Launch, Vec<(String, OwnedFd)>), String> {
+        let told = |error: stoa_tiers::host::HostError| error.to_string();
+        let web = self.faces.web(spec.web_face).map_err(told)?;
+        let app = self.faces.app(&self.paths.app_face(), &self.users).map_err(told)?;
+        let Endpoint::Unix(control) = &spec.control else {
+            return Err("a role needs a control socket".to_owned());
+        };
+        let folder = self.paths.instance(instance);
+        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let control = listeners::unix_listener(control, 0o600, &self.users).map_err(told)?;
+        let mut argv = vec![
+            crate::daemon::start::own_program().into_os_string(),
+            "role".into(),
+            "balancer".into(),
+            "--name".into(),
+            instance.to_string().into(),
+        ];
+        if let Some(user) = self.users.of(RunAs::Tier(Tier::Balancer)) {
+            argv.extend(["--user".into(), format!("{}:{}", user.uid, user.gid).into()]);
+        }
+        let launch = Launch {
+            instance,
+            argv,
+            environment: programs::environment(),
+            directory: "/".into(),
+            user: RunAs::Daemon,
+            limits: Limits::default(),
+            stop_signal: StopSignal::Term,
+            spec: Spec::Balancer(spec.clone()),
+            release: None,
+            files: Vec::new(),
+            folders: Vec::new(),
+        };
+        let inherited =
+            [(socket_names::WEB_FACE, web), (socket_names::APP_FACE, app), (socket_names::CONTROL, control)];
+        Ok((launch, inherited.map(|(name, socket)| (name.to_owned(), socket)).into()))
+    }
+
+    async fn reload(&self, instance: InstanceId, spec: &Spec) -> Result<String, String> {
+        let Spec::Web(web) = spec else {
+            return Err(format!("{instance} cannot be reloaded, only restarted"));
+        };
+        nginx::reload(&self.processes, instance, web).await.map_err(|error| error.to_string())?;
+        Ok(format!("{instance} has re-read its configuration"))
+    }
+
+    fn server<'a>(&'a self, instance: InstanceId, spec: &'a DatabaseSpec) -> database::Server<'a> {
+        database::Server { instance, spec, paths: &self.paths, credentials: &self.credentials }
+    }
+
+    fn database_spec(&self, instance: InstanceId) -> Result<DatabaseSpec, String> {
+        match self.processes.subject(instance).and_then(|subject| subject.spec) {
+            Some(Spec::Database(spec)) => Ok(spec),
+            _ => Err(format!("{instance} does not run as a database")),
+        }
+    }
+}
