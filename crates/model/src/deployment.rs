@@ -167,6 +167,23 @@ impl Deployment {
 }
 
 impl Tally {
+    /// What `share` (0 to 1) of the answers took at most, in milliseconds, as exactly as the buckets tell;
+    /// none without answers. Above the last bound that bound is told.
+    pub fn quantile_ms(&self, share: f64) -> Option<f64> {
+        let bounds = crate::control::DURATION_BOUNDS_MS;
+        let total: u64 = self.durations.iter().sum();
+        let rank = total as f64 * share.clamp(0.0, 1.0);
+        let (mut below, mut lower) = (0.0, 0.0);
+        for (count, bound) in self.durations.iter().zip(bounds) {
+            let (count, upper) = (*count as f64, bound as f64);
+            if count > 0.0 && below + count >= rank {
+                return Some(lower + (upper - lower) * (rank - below).max(0.0) / count);
+            }
+            (below, lower) = (below + count, upper);
+        }
+        (total > 0).then_some(lower)
+    }
+
     /// Adds what `now` has more than `before`; counters that went back began anew.
     pub fn add_growth(&mut self, before: &Tally, now: &Tally) {
         let anew = now.requests < before.requests;

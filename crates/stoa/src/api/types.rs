@@ -192,6 +192,18 @@ pub(crate) struct DeploymentStatus {
     pub(crate) old: (u64, u64),
     /// Answers of the new release, and its errors among them.
     pub(crate) new: (u64, u64),
+    /// What 90 of 100 answers of the old release took at most, in milliseconds; none without answers.
+    #[serde(default)]
+    pub(crate) old_p90_ms: Option<f64>,
+    /// The same of the new release.
+    #[serde(default)]
+    pub(crate) new_p90_ms: Option<f64>,
+    /// The percentages of a canary's steps; empty for another strategy.
+    #[serde(default)]
+    pub(crate) steps: Vec<u8>,
+    /// For how long it is still judged, once the new release serves in full; none before and after.
+    #[serde(default)]
+    pub(crate) left: Option<Millis>,
 }
 
 /// Auto-scaling of a tier as it stands.
