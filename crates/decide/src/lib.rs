@@ -6,6 +6,7 @@
 
 mod backoff;
 mod bring_up;
+mod canary;
 pub mod check;
 mod drain;
 mod health;

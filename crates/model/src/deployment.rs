@@ -84,8 +84,20 @@ pub enum Phase {
 pub struct Evidence {
     /// The old release's answers since the deployment began.
     pub old: Tally,
-    /// The new release's answers.
+    /// The new release's answers. Durations are counted of warm instances only.
     pub new: Tally,
+    /// What both answered in the windows in which both answered.
+    #[serde(default)]
+    pub beside: Pair,
+    /// What the new release answered in the windows in which the old one answered nothing.
+    #[serde(default)]
+    pub alone: Tally,
+    /// The window that is not yet full.
+    #[serde(default)]
+    pub window: Pair,
+    /// How many windows the new release has answered in.
+    #[serde(default)]
+    pub windows: u32,
     /// What each balancer had counted of each instance when it was read last.
     pub read: BTreeMap<InstanceId, Read>,
     /// Since when each instance of the new release is sent requests: its first seconds are not judged
@@ -93,7 +105,7 @@ pub struct Evidence {
     pub warm_since: BTreeMap<InstanceId, Time>,
     /// Log likelihood ratios for "errs more often", a place for each ratio that is tried, in 2^-20 nats.
     pub errs: Vec<i64>,
-    /// The same for "is slower".
+    /// The same for "is slower", a place for each duration bound and ratio.
     pub slow: Vec<i64>,
     /// Instances of the new release that ended by themselves.
     pub crashes: u32,
@@ -101,12 +113,21 @@ pub struct Evidence {
     pub ended: BTreeMap<InstanceId, Time>,
 }
 
+/// What both releases answered at the same time.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Pair {
+    /// The old release.
+    pub old: Tally,
+    /// The new one.
+    pub new: Tally,
+}
+
 /// What one balancer had counted when it was read last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read {
     /// When the balancer's process had started: its counters begin at zero with it.
     pub started: Time,
-    /// By instance.
+    /// By instance; one that has answered nothing has no entry.
     pub instances: BTreeMap<InstanceId, Tally>,
 }
 
@@ -167,23 +188,6 @@ impl Deployment {
 }
 
 impl Tally {
-    /// What `share` (0 to 1) of the answers took at most, in milliseconds, as exactly as the buckets tell;
-    /// none without answers. Above the last bound that bound is told.
-    pub fn quantile_ms(&self, share: f64) -> Option<f64> {
-        let bounds = crate::control::DURATION_BOUNDS_MS;
-        let total: u64 = self.durations.iter().sum();
-        let rank = total as f64 * share.clamp(0.0, 1.0);
-        let (mut below, mut lower) = (0.0, 0.0);
-        for (count, bound) in self.durations.iter().zip(bounds) {
-            let (count, upper) = (*count as f64, bound as f64);
-            if count > 0.0 && below + count >= rank {
-                return Some(lower + (upper - lower) * (rank - below).max(0.0) / count);
-            }
-            (below, lower) = (below + count, upper);
-        }
-        (total > 0).then_some(lower)
-    }
-
     /// Adds what `now` has more than `before`; counters that went back began anew.
     pub fn add_growth(&mut self, before: &Tally, now: &Tally) {
         let anew = now.requests < before.requests;
@@ -196,6 +200,53 @@ impl Tally {
             *sum += new.saturating_sub(*old);
         }
     }
+}
+
+impl Tally {
+    /// Adds what `more` has counted.
+    pub fn add(&mut self, more: &Tally) {
+        self.add_growth(&Tally::default(), more);
+    }
+
+    /// How many answers a duration was counted of.
+    pub fn timed(&self) -> u64 {
+        self.durations.iter().sum()
+    }
+
+    /// How many of them took longer than the bound with this place in
+    /// [`DURATION_BOUNDS_MS`](crate::control::DURATION_BOUNDS_MS).
+    pub fn above(&self, bound: usize) -> u64 {
+        self.durations.iter().skip(bound + 1).sum()
+    }
+
+    /// The share of errors, 0 to 1; 0 without answers.
+    pub fn error_ratio(&self) -> f64 {
+        if self.requests == 0 { 0.0 } else { self.errors as f64 / self.requests as f64 }
+    }
+
+    /// What the part `q` of the answers took at most, in milliseconds, taken as evenly spread within its
+    /// bucket; none without answers. What took longer than the last bound counts as the last bound.
+    pub fn quantile_ms(&self, q: f64) -> Option<f64> {
+        let rank = q.clamp(0.0, 1.0) * self.timed() as f64;
+        let mut below = 0.0;
+        for (bucket, count) in self.durations.iter().enumerate() {
+            let count = *count as f64;
+            if count > 0.0 && below + count >= rank {
+                let (from, to) = bucket_ms(bucket);
+                return Some(from + (to - from) * ((rank - below) / count).clamp(0.0, 1.0));
+            }
+            below += count;
+        }
+        None
+    }
+}
+
+/// From where to where, in milliseconds, a bucket of durations reaches; the last one has no width.
+pub fn bucket_ms(bucket: usize) -> (f64, f64) {
+    let bounds = &crate::control::DURATION_BOUNDS_MS;
+    let last = bounds.last().copied().unwrap_or_default();
+    let from = bucket.checked_sub(1).map_or(0, |before| bounds.get(before).copied().unwrap_or(last));
+    (from as f64, bounds.get(bucket).copied().unwrap_or(last) as f64)
 }
 
 impl From<&crate::control::Traffic> for Tally {
