@@ -6,6 +6,7 @@
 //! holds the two together.
 
 mod command;
+mod environments;
 mod reader;
 mod sections;
 mod source;
@@ -15,13 +16,17 @@ mod units;
 #[cfg(test)]
 mod tests;
 
+pub use sections::secret_name;
 pub use source::{location, reference};
 
+use crate::ids::EnvironmentName;
 use crate::site::Site;
 use reader::Reader;
+use sections::Usual;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
+use toml::Spanned;
 use toml::de::DeTable;
 
 /// The largest file that is read; a real one has a hundred lines.
@@ -55,34 +60,91 @@ pub struct Refusal {
     pub fix: String,
 }
 
-/// Reads the text of a `stoa.toml`. `folder` is the absolute folder that the file lies in; a relative
-/// `source` starts there. All mistakes are reported, in the order of their places.
+/// Reads the text of a `stoa.toml`: the site in production. `folder` is the absolute folder that the file
+/// lies in; a relative `source` starts there. All mistakes are reported, in the order of their places,
+/// those of every environment among them.
 pub fn parse(text: &str, folder: &Path) -> Result<Site, Vec<ConfigError>> {
-    parse_noting_keys(text, folder).0
+    parse_environment(text, folder, &EnvironmentName::default())
 }
 
-/// As [`parse`], with every key that was looked for, present or not.
-fn parse_noting_keys(text: &str, folder: &Path) -> (Result<Site, Vec<ConfigError>>, Vec<String>) {
+/// As [`parse`], the site in `environment`.
+pub fn parse_environment(
+    text: &str,
+    folder: &Path,
+    environment: &EnvironmentName,
+) -> Result<Site, Vec<ConfigError>> {
+    let document = document(text)?;
+    let mut reading = read(text, document.get_ref(), folder);
+    let asked = match reading.sites.iter().position(|(name, _)| name == environment) {
+        Some(at) => reading.sites.swap_remove(at).1,
+        None => {
+            let names: Vec<_> = reading.sites.into_iter().skip(1).map(|(name, _)| name).collect();
+            reading.errors.push(environments::unknown(environment, &names));
+            None
+        }
+    };
+    let mut errors = reading.errors;
+    errors.sort_by_key(|error| (error.span.start, error.span.end));
+    errors.truncate(ERRORS_MAX);
+    match asked {
+        Some(site) if errors.is_empty() => Ok(site),
+        _ => Err(errors),
+    }
+}
+
+/// The environments that the text names besides production, in their order; none where it is no TOML.
+pub fn environments(text: &str) -> Vec<EnvironmentName> {
+    let Ok(document) = document(text) else { return Vec::new() };
+    let (environments, _) = environments::written(text, document.get_ref());
+    environments.into_iter().map(|environment| environment.name).collect()
+}
+
+/// What a document says.
+struct Reading {
+    /// Production, then the other environments in their order; `None` for those with mistakes.
+    sites: Vec<(EnvironmentName, Option<Site>)>,
+    errors: Vec<ConfigError>,
+    /// Every key that was looked for, present or not.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the test of the example compares them"))]
+    keys: Vec<String>,
+}
+
+fn document(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<ConfigError>> {
     if text.len() > FILE_MAX {
         let refusal = refuse(
             format!("the file has {} bytes; a stoa.toml has at most {FILE_MAX}", text.len()),
             "check that this is the right file",
         );
-        return (Err(vec![ConfigError::new(text, "", 0..0, refusal)]), Vec::new());
+        return Err(vec![ConfigError::new(text, "", 0..0, refusal)]);
     }
     let (document, broken) = DeTable::parse_recoverable(text);
-    if !broken.is_empty() {
-        return (Err(syntax_errors(text, &broken)), Vec::new());
+    if broken.is_empty() { Ok(document) } else { Err(syntax_errors(text, &broken)) }
+}
+
+fn read<'t>(text: &'t str, root: &'t DeTable<'t>, folder: &Path) -> Reading {
+    let mut reader = Reader::new(text, root, None);
+    let production = sections::site(&mut reader, folder, &Usual::production());
+    let (of_production, keys) = reader.finish();
+    let (written, refused) = environments::written(text, root);
+    let mut errors = of_production.clone();
+    errors.extend(refused);
+    let mut others = Vec::new();
+    for environment in written {
+        let merged = environment.over(root);
+        let mut reader = Reader::new(text, &merged, Some(environment.head.clone()));
+        let site = sections::site(&mut reader, folder, &environment.usual(production.as_ref()));
+        // Enough for one reading; each environment would repeat what is looked up for a strange key.
+        if errors.len() < ERRORS_MAX {
+            errors.extend(environment.mistakes(reader.finish().0, &of_production));
+        }
+        others.push((environment, site));
     }
-    let mut reader = Reader::new(text, document.get_ref());
-    let site = sections::site(&mut reader, folder);
-    let (mut errors, keys) = reader.finish();
-    errors.sort_by_key(|error| (error.span.start, error.span.end));
-    errors.truncate(ERRORS_MAX);
-    match site {
-        Some(site) if errors.is_empty() => (Ok(site), keys),
-        _ => (Err(errors), keys),
+    if let Some(production) = &production {
+        errors.extend(environments::check_listeners(text, production, &others));
     }
+    let others = others.into_iter().map(|(environment, site)| (environment.name, site));
+    let sites = std::iter::once((EnvironmentName::default(), production)).chain(others).collect();
+    Reading { sites, errors, keys }
 }
 
 impl ConfigError {

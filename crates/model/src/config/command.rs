@@ -33,6 +33,32 @@ impl CommandLine {
         Ok(CommandLine(words))
     }
 
+    /// The program and its arguments, given as a list: each is one word as it is written, but for the
+    /// variables in it.
+    pub fn from_words(words: Vec<String>) -> Result<Self, Refusal> {
+        if words.iter().map(String::len).sum::<usize>() > LENGTH_MAX {
+            return Err(refuse("it is longer than 16 KB", "put it in a script and run that"));
+        }
+        if words.iter().any(|word| word.contains('\0')) {
+            return Err(refuse("it contains a NUL", "take it out"));
+        }
+        if words.first().is_none_or(String::is_empty) {
+            return Err(refuse("it names no program", "write the program and its arguments"));
+        }
+        let words = words.iter().map(|word| {
+            let mut splitter = Splitter { rest: word.chars().peekable(), words: Vec::new() };
+            let mut checked = String::new();
+            while let Some(c) = splitter.rest.next() {
+                match c {
+                    '$' => splitter.variable(&mut checked)?,
+                    _ => checked.push(c),
+                }
+            }
+            Ok(checked)
+        });
+        words.collect::<Result<_, _>>().map(CommandLine)
+    }
+
     /// The names of the variables that are filled in when it is run.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.0.iter().flat_map(|word| word.split('$').skip(1)).map(|after| {

@@ -3,9 +3,10 @@
 
 use super::{ConfigError, Refusal, refuse};
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::fmt::Display;
+use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 /// A value with its place.
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
@@ -14,6 +15,7 @@ pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 pub(super) struct Reader<'t> {
     text: &'t str,
     root: &'t DeTable<'t>,
+    head: Option<Range<usize>>,
     sections: Vec<&'static str>,
     keys: Vec<String>,
     errors: Vec<ConfigError>,
@@ -29,8 +31,14 @@ pub(super) struct Section<'r, 't> {
 }
 
 impl<'t> Reader<'t> {
-    pub(super) fn new(text: &'t str, root: &'t DeTable<'t>) -> Self {
-        Reader { text, root, sections: Vec::new(), keys: Vec::new(), errors: Vec::new() }
+    /// What is missing is reported at `head`, or at the head of its table where there is none.
+    pub(super) fn new(text: &'t str, root: &'t DeTable<'t>, head: Option<Range<usize>>) -> Self {
+        Reader { text, root, head, sections: Vec::new(), keys: Vec::new(), errors: Vec::new() }
+    }
+
+    /// Takes the table `name` for read.
+    pub(super) fn passes_over(&mut self, name: &'static str) {
+        self.sections.push(name);
     }
 
     /// Whether the file has the table `name`.
@@ -41,17 +49,23 @@ impl<'t> Reader<'t> {
     /// The table `name`; it reads as empty where the file has none.
     pub(super) fn section<'r>(&'r mut self, name: &'static str) -> Section<'r, 't> {
         self.sections.push(name);
-        let entry = self.root.get_key_value(name);
+        self.open(name, self.root.get_key_value(name))
+    }
+
+    fn open<'r>(
+        &'r mut self,
+        name: &'static str,
+        entry: Option<(&'t Spanned<DeString<'t>>, &'t Value<'t>)>,
+    ) -> Section<'r, 't> {
         let header = entry.map_or(0..0, |(key, _)| key.span());
         let table = entry.and_then(|(key, value)| match value.get_ref() {
             DeValue::Table(table) => Some(table),
             other => {
-                let reason = format!("`{name}` is a table, not {}", kind(other));
-                let error = refuse(reason, format!("write [{name}] on a line of its own, its keys below it"));
-                self.errors.push(ConfigError::new(self.text, name, key.span(), error));
+                self.errors.push(ConfigError::new(self.text, name, key.span(), not_a_table(name, other)));
                 None
             }
         });
+        let header = self.head.clone().unwrap_or(header);
         Section { reader: self, name, header, table, asked: Vec::new() }
     }
 
@@ -83,18 +97,62 @@ impl<'t> Section<'_, 't> {
         self.accept(key, value.span(), result)
     }
 
-    /// As [`Section::read`], but the key must be there.
-    pub(super) fn require<T>(
+    /// As [`Section::read`]; where the key is absent, `usual` or why it must be there.
+    pub(super) fn read_or<T>(
         &mut self,
         key: &'static str,
-        missing: Refusal,
+        usual: Result<T, Refusal>,
         read: impl FnOnce(&'t DeValue<'t>) -> Result<T, Refusal>,
     ) -> Option<T> {
-        if self.value(key).is_none() {
-            self.complain(key, missing);
-            return None;
+        if self.value(key).is_some() {
+            return self.read(key, read);
         }
-        self.read(key, read)
+        usual.map_err(|missing| self.complain(key, missing)).ok()
+    }
+
+    /// The table `key` of this one, called `name` in full.
+    pub(super) fn section<'s>(&'s mut self, key: &'static str, name: &'static str) -> Section<'s, 't> {
+        self.asked.push(key);
+        self.reader.open(name, self.table.and_then(|table| table.get_key_value(key)))
+    }
+
+    /// The least and the most of `key`: one number, or `{ min = 2, max = 8 }`.
+    pub(super) fn bounds(&mut self, key: &'static str, range: RangeInclusive<u16>) -> Option<(u16, u16)> {
+        let value = self.value(key)?;
+        let table = match value.get_ref() {
+            DeValue::Table(table) => table,
+            other => {
+                let number = count(other, range).map_err(|mut refusal| {
+                    if !matches!(other, DeValue::Integer(_)) {
+                        refusal.fix.push_str(", or { min = 2, max = 8 }");
+                    }
+                    refusal
+                });
+                return self.accept(key, value.span(), number.map(|number| (number, number)));
+            }
+        };
+        for (name, _) in table.iter().filter(|(name, _)| !matches!(name.get_ref().as_ref(), "min" | "max")) {
+            let refusal = refuse(format!("a range has no `{}`", name.get_ref()), "it has min and max");
+            self.accept::<()>(key, name.span(), Err(refusal));
+        }
+        let mut side = |name: &str| match table.get(name) {
+            Some(number) => {
+                let key = format!("{key}.{name}");
+                self.accept(&key, number.span(), count(number.get_ref(), range.clone()))
+            }
+            None => {
+                let fix = "write both, such as { min = 2, max = 8 }, or one number";
+                self.accept(key, value.span(), Err(refuse(format!("the range has no {name}"), fix)))
+            }
+        };
+        let (min, max) = (side("min"), side("max"));
+        let (min, max) = (min?, max?);
+        if min <= max {
+            return Some((min, max));
+        }
+        let fix = format!("write max = {min} or more, or a smaller min");
+        let place = table.get("max").unwrap_or(value).span();
+        self.accept(&format!("{key}.max"), place, Err(refuse(format!("it is below min = {min}"), fix)))
     }
 
     /// The array `key`, each element with its place as `read` makes it; refused elements are left out.
@@ -221,13 +279,16 @@ pub(super) fn measure<'t>(value: &'t DeValue<'t>, example: &str) -> Result<&'t s
 }
 
 /// `value` as a whole number of `range`.
-pub(super) fn count(value: &DeValue<'_>, range: std::ops::RangeInclusive<u16>) -> Result<u16, Refusal> {
+pub(super) fn count<T>(value: &DeValue<'_>, range: RangeInclusive<T>) -> Result<T, Refusal>
+where
+    T: TryFrom<u64> + PartialOrd + Display,
+{
     let (low, high) = (range.start(), range.end());
     let fix = format!("write a number from {low} to {high}");
     match value {
         DeValue::Integer(number) => {
-            let parsed = u16::from_str_radix(number.as_str(), number.radix()).ok();
-            let inside = parsed.filter(|number| range.contains(number));
+            let parsed = u64::from_str_radix(number.as_str(), number.radix()).ok();
+            let inside = parsed.and_then(|n| T::try_from(n).ok()).filter(|n| range.contains(n));
             inside.ok_or_else(|| refuse(format!("{number} is not from {low} to {high}"), fix))
         }
         DeValue::String(_) => {
@@ -262,6 +323,12 @@ pub(super) fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     let best = known.iter().copied().min_by_key(|name| distance(name))?;
     let typed_part = lower.len() >= 3 && (best.starts_with(&lower) || lower.starts_with(best));
     (typed_part || distance(best) <= best.len().max(3) / 3).then_some(best)
+}
+
+/// Why `value` is refused as the table `name`.
+pub(super) fn not_a_table(name: &str, value: &DeValue<'_>) -> Refusal {
+    let reason = format!("`{name}` is a table, not {}", kind(value));
+    refuse(reason, format!("write [{name}] on a line of its own, its keys below it"))
 }
 
 /// What kind of value it is, with its article.

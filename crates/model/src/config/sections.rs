@@ -1,21 +1,37 @@
 //! The schema: which tables and keys a `stoa.toml` has, with their defaults and bounds. One function a
 //! table.
 
+mod app;
+mod deploy;
+mod variables;
+
+pub use variables::secret_name;
+
 use super::reader::{Reader, Section, choice, count, measure, text};
-use super::{Refusal, command, refuse, source, units};
+use super::{Refusal, refuse, units};
 use crate::ids::{EnvironmentName, SiteName};
 use crate::site::{
-    AppKind, AppTier, BalancerTier, Bytes, CacheEngine, CacheTier, CommandLine, Count, DatabaseEngine,
-    DatabaseTier, DeployRules, Domain, Eviction, InnerPath, Site, Source, SourceLocation, UrlPath, WebTier,
+    BalancerTier, Bytes, CacheEngine, CacheTier, CommandLine, Count, DatabaseEngine, DatabaseTier, Domain,
+    Eviction, InnerPath, Site, UrlPath, WebTier,
 };
 use crate::time::Millis;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use toml::Spanned;
-use toml::de::DeValue;
+use variables::Given;
 
 const TB: Bytes = Bytes(1 << 40);
+
+/// What depends on which environment is read, where the file does not say it.
+pub(super) struct Usual {
+    /// Which.
+    pub(super) environment: EnvironmentName,
+    /// `[site] domain`, or why it must be written.
+    pub(super) domain: Result<Domain, Refusal>,
+    /// `[balancer] listen`, or why it must be written.
+    pub(super) listen: Result<SocketAddr, Refusal>,
+}
 
 /// What `[app] kind` may say; a site of static files has no application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,51 +41,58 @@ enum Kind {
     Static,
 }
 
-/// What an application is told about besides its own variables.
-struct Given {
-    database: bool,
-    cache: Option<CacheEngine>,
+impl Usual {
+    /// What production has.
+    pub(super) fn production() -> Self {
+        Usual {
+            environment: EnvironmentName::default(),
+            domain: Err(refuse("a site needs a domain", "write below [site] domain = \"www.example.com\"")),
+            listen: Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080))),
+        }
+    }
 }
 
 /// The whole file; `None` where something without a default is missing or refused.
-pub(super) fn site(reader: &mut Reader<'_>, folder: &Path) -> Option<Site> {
+pub(super) fn site(reader: &mut Reader<'_>, folder: &Path, usual: &Usual) -> Option<Site> {
     let (has_database, has_cache) = (reader.has("database"), reader.has("cache"));
-    let identity = identity(&mut reader.section("site"));
-    let balancer = balancer(&mut reader.section("balancer"));
+    let identity = identity(&mut reader.section("site"), usual);
+    let balancer = balancer(&mut reader.section("balancer"), usual);
     let cache = cache(&mut reader.section("cache"), has_cache);
     let given = Given { database: has_database, cache: cache.as_ref().map(|cache| cache.engine) };
     let written = reader.has("app");
-    let (kind, app, source) = app(&mut reader.section("app"), written, &given, folder);
-    let web = web(&mut reader.section("web"), kind);
+    let app = app::app(&mut reader.section("app"), written, given, folder);
+    let web = web(&mut reader.section("web"), app.kind);
     let name = identity.as_ref().map(|(name, _)| name);
     let database = database(&mut reader.section("database"), has_database, name);
+    let deploy = deploy::deploy(&mut reader.section("deploy"), app.kind, &app.variables);
+    let add_host = hosts(&mut reader.section("hosts"));
+    reader.passes_over("environments");
     let (name, domains) = identity?;
     Some(Site {
         name,
         domains,
-        balancer,
+        balancer: balancer?,
         web,
-        app,
-        source,
+        app: app.tier,
+        source: app.source,
         database,
         cache,
-        environment: EnvironmentName::default(),
-        deploy: DeployRules::default(),
-        add_host: None,
+        environment: usual.environment.clone(),
+        deploy,
+        add_host,
     })
 }
 
-fn identity(site: &mut Section<'_, '_>) -> Option<(SiteName, Vec<Domain>)> {
+fn identity(site: &mut Section<'_, '_>, usual: &Usual) -> Option<(SiteName, Vec<Domain>)> {
     let missing = refuse("a site needs a name", "write [site] and below it name = \"my-shop\"");
-    let name = site.require("name", missing, |value| {
+    let name = site.read_or("name", Err(missing), |value| {
         let parsed = text(value)?.parse::<SiteName>();
         parsed.map_err(|_| {
             let fix = "write 1 to 32 of a-z, 0-9 and -, beginning with a letter, such as \"my-shop\"";
             refuse("it names folders, users and databases, so it must be plain", fix)
         })
     });
-    let missing = refuse("a site needs a domain", "write below [site] domain = \"www.example.com\"");
-    let domain = site.require("domain", missing, |value| Domain::parse(text(value)?));
+    let domain = site.read_or("domain", usual.domain.clone(), |value| Domain::parse(text(value)?));
     let aliases = site.list("aliases", |value| Domain::parse(text(value)?)).unwrap_or_default();
     let mut domains = vec![domain?];
     for alias in aliases {
@@ -82,11 +105,10 @@ fn identity(site: &mut Section<'_, '_>) -> Option<(SiteName, Vec<Domain>)> {
     Some((name?, domains))
 }
 
-fn balancer(balancer: &mut Section<'_, '_>) -> BalancerTier {
+fn balancer(balancer: &mut Section<'_, '_>, usual: &Usual) -> Option<BalancerTier> {
     let instances = balancer.read("instances", |value| count(value, 1..=8)).unwrap_or(2);
-    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080));
-    let listen = balancer.read("listen", |value| listen(text(value)?)).unwrap_or(everywhere);
-    BalancerTier { instances, listen }
+    let listen = balancer.read_or("listen", usual.listen.clone(), |value| listen(text(value)?))?;
+    Some(BalancerTier { instances, listen })
 }
 
 fn listen(text: &str) -> Result<SocketAddr, Refusal> {
@@ -100,7 +122,7 @@ fn listen(text: &str) -> Result<SocketAddr, Refusal> {
 }
 
 fn web(web: &mut Section<'_, '_>, kind: Kind) -> WebTier {
-    let instances = Count::fixed(web.read("instances", |value| count(value, 1..=100)).unwrap_or(2));
+    let instances = instances(web);
     let files = web.map("files", UrlPath::parse, |value| InnerPath::parse(text(value)?));
     let files = files.unwrap_or_else(|| default_files(kind));
     let root = files.iter().find(|(url, _)| url.as_str() == "/").map(|(_, folder)| folder);
@@ -136,171 +158,18 @@ fn default_files(kind: Kind) -> BTreeMap<UrlPath, InnerPath> {
     }
 }
 
-fn app(
-    app: &mut Section<'_, '_>,
-    written: bool,
-    given: &Given,
-    folder: &Path,
-) -> (Kind, Option<AppTier>, Source) {
-    let kinds = [("http", Kind::Http), ("php", Kind::Php), ("static", Kind::Static)];
-    let kind = app.read("kind", |value| choice(value, &kinds)).unwrap_or(Kind::Http);
-    if !written {
-        let fix = "write [app] and below it run = \"…\", kind = \"php\" or kind = \"static\"";
-        app.complain("run", refuse("nothing says what the site consists of", fix));
-    }
-    let source = code(app, folder);
-    let env = app.map("env", |name| variable_name(name, given), variable_value).unwrap_or_default();
-    let run = app.read("run", |value| CommandLine::parse(text(value)?));
-    check_run(app, kind, written, run.as_ref(), &env, given);
-    let tier = AppTier {
-        kind: if kind == Kind::Php { AppKind::Php } else { AppKind::Http },
-        instances: Count::fixed(app.read("instances", |value| count(value, 1..=100)).unwrap_or(2)),
-        run,
-        env,
-        persist: persist(app),
-        health: app
-            .read("health", |value| UrlPath::parse(text(value)?))
-            .unwrap_or_else(|| UrlPath("/".to_owned())),
-        start_timeout: app
-            .read("start_timeout", |value| units::timeout(measure(value, "30s")?))
-            .unwrap_or(Millis::from_secs(60)),
-        stop_timeout: app
-            .read("stop_timeout", |value| units::timeout(measure(value, "30s")?))
-            .unwrap_or(Millis::from_secs(30)),
-        memory: app
-            .read("memory", |value| Bytes::parse_within(measure(value, "64MB")?, Bytes(16 << 20)..=TB)),
-        concurrency: None,
-        target_wait: Millis(100),
-        secrets: Vec::new(),
-    };
-    if kind != Kind::Static {
-        return (kind, Some(tier), source);
-    }
-    for key in ["env", "instances", "persist", "health", "start_timeout", "stop_timeout", "memory"] {
-        if app.has(key) {
-            app.complain(key, refuse("a site of static files has no application", "take this line out"));
-        }
-    }
-    (kind, None, source)
+/// Between how many and how many instances a tier has that can be auto-scaled.
+fn instances(tier: &mut Section<'_, '_>) -> Count {
+    let (min, max) = tier.bounds("instances", 1..=100).unwrap_or((2, 2));
+    Count { min, max }
 }
 
-fn code(app: &mut Section<'_, '_>, folder: &Path) -> Source {
-    let location = app.read("source", |value| source::location(text(value)?, folder));
-    let reference = app.read("ref", |value| source::reference(text(value)?));
-    let build = app.list("build", |value| CommandLine::parse(text(value)?));
-    let build = build.map(|commands| commands.into_iter().map(Spanned::into_inner).collect());
-    let build_timeout = app.read("build_timeout", |value| units::timeout(measure(value, "30s")?));
-    Source {
-        location: location.unwrap_or_else(|| SourceLocation::Folder(folder.to_path_buf())),
-        reference: reference.unwrap_or_else(|| "HEAD".to_owned()),
-        build,
-        build_timeout: build_timeout.unwrap_or(Millis::from_secs(600)),
-    }
-}
-
-/// `run` belongs to `http` and to nothing else, and names only variables that it will have.
-fn check_run(
-    app: &mut Section<'_, '_>,
-    kind: Kind,
-    written: bool,
-    run: Option<&CommandLine>,
-    env: &BTreeMap<String, String>,
-    given: &Given,
-) {
-    match kind {
-        Kind::Php if app.has("run") => {
-            app.complain("run", refuse("php-fpm runs a PHP site by itself", "take this line out"));
-        }
-        Kind::Static if app.has("run") => {
-            app.complain("run", refuse("a site of static files runs nothing", "take this line out"));
-        }
-        Kind::Http if written && !app.has("run") => {
-            let fix = "write run = \"gunicorn app:app --bind $HOST:$PORT\" or run = \"node server.js\"; \
-                       for PHP write kind = \"php\", for plain files kind = \"static\"";
-            app.complain("run", refuse("nothing says how the application is started", fix));
-        }
-        _ => {}
-    }
-    let mut known = vec!["HOST", "PORT", "PATH", "HOME", "USER", "LANG", "TMPDIR"];
-    known.extend(["STOA_SITE", "STOA_ENVIRONMENT", "STOA_RELEASE", "STOA_INSTANCE"]);
-    known.extend(given.variables().map(|name| -> &str { name }));
-    known.extend(env.keys().map(String::as_str));
-    let strange = run.into_iter().flat_map(CommandLine::variables).find(|name| !known.contains(name));
-    if let Some(name) = strange {
-        let near = known.iter().find(|known| strsim::damerau_levenshtein(known, name) <= 2);
-        let fix = match (given.line_that_sets(name), near) {
-            (Some(line), _) => format!("write {line}, or {name} = \"…\" below [app.env]"),
-            (None, Some(near)) => format!("did you mean ${near}?"),
-            (None, None) => format!("write {name} = \"…\" below [app.env]"),
-        };
-        app.complain("run", refuse(format!("nothing sets the variable ${name}"), fix));
-    }
-}
-
-impl Given {
-    fn variables(&self) -> impl Iterator<Item = &'static str> {
-        let database: &[&str] = if self.database { &["DATABASE_URL", "DATABASE_REPLICA_URL"] } else { &[] };
-        let cache: &[&str] = match self.cache {
-            Some(CacheEngine::Redis) => &["CACHE_URL", "REDIS_URL"],
-            Some(CacheEngine::Memcached) => &["CACHE_URL", "MEMCACHED_URL"],
-            None => &[],
-        };
-        database.iter().chain(cache).copied()
-    }
-
-    /// What would have to be written for the variable `name` to be set.
-    fn line_that_sets(&self, name: &str) -> Option<&'static str> {
-        match (name, self.cache) {
-            ("DATABASE_URL" | "DATABASE_REPLICA_URL", _) => Some("the table [database]"),
-            ("CACHE_URL" | "REDIS_URL", None) => Some("the table [cache]"),
-            ("REDIS_URL", _) => Some("engine = \"redis\" below [cache]"),
-            ("MEMCACHED_URL", _) => Some("[cache] and below it engine = \"memcached\""),
-            _ => None,
-        }
-    }
-}
-
-fn variable_name(name: &str, given: &Given) -> Result<String, Refusal> {
-    if name.len() > 100 || !command::is_variable_name(name) {
-        let fix = "write letters, digits and _, not beginning with a digit, such as LOG_LEVEL";
-        return Err(refuse("it cannot name a variable of the environment", fix));
-    }
-    let own = matches!(name, "HOST" | "PORT") || name.starts_with("STOA_") || name.starts_with("LISTEN_");
-    if own || given.variables().any(|set| set == name) {
-        return Err(refuse(format!("{name} is set by Stoa"), "take it out, or choose another name"));
-    }
-    Ok(name.to_owned())
-}
-
-fn variable_value(value: &DeValue<'_>) -> Result<String, Refusal> {
-    let value = text(value)?;
-    if value.contains('\0') || value.len() > 32 << 10 {
-        return Err(refuse(
-            "a variable has at most 32 KB and no NUL in it",
-            "put it in a file of the release",
-        ));
-    }
-    Ok(value.to_owned())
-}
-
-fn persist(app: &mut Section<'_, '_>) -> Vec<InnerPath> {
-    let folders = app.list("persist", |value| InnerPath::parse(text(value)?)).unwrap_or_default();
-    for (number, spanned) in folders.iter().enumerate() {
-        let (place, folder) = (spanned.span(), spanned.get_ref());
-        let outer = |(other, outer): (usize, &Spanned<InnerPath>)| {
-            let same = outer.get_ref() == folder;
-            outer.get_ref().as_str() != "."
-                && if same { other < number } else { outer.get_ref().holds(folder) }
-        };
-        if folder.as_str() == "." {
-            let fix = "name the folder that the application writes to, such as \"uploads\"";
-            app.complain_at("persist", place, refuse("it is the release itself, which never changes", fix));
-        } else if folders.iter().enumerate().any(outer) {
-            let fix = "name the outer one, once";
-            app.complain_at("persist", place, refuse("it lies in another folder of the list", fix));
-        }
-    }
-    folders.into_iter().map(Spanned::into_inner).collect()
+/// The command that adds a host.
+fn hosts(hosts: &mut Section<'_, '_>) -> Option<CommandLine> {
+    let mut provision = hosts.section("provision", "hosts.provision");
+    let words = provision.list("add", |value| text(value).map(str::to_owned))?;
+    let words = words.into_iter().map(Spanned::into_inner).collect();
+    CommandLine::from_words(words).map_err(|refusal| provision.complain("add", refusal)).ok()
 }
 
 fn database(database: &mut Section<'_, '_>, written: bool, site: Option<&SiteName>) -> Option<DatabaseTier> {

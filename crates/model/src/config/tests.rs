@@ -1,6 +1,7 @@
 //! What the schema promises: the example is the reference, every kind of mistake has its message, and
 //! no text whatever makes it panic.
 
+mod environments;
 mod mistakes;
 mod values;
 
@@ -51,29 +52,53 @@ fn the_smallest_file_is_enough() {
 
 #[test]
 fn the_example_names_the_keys_of_the_schema_and_no_other() {
-    let (site, mut asked) = parse_noting_keys(EXAMPLE, Path::new("/srv/foobar"));
-    site.unwrap();
-    let mut documented: Vec<String> = documented().into_iter().map(|(key, _)| key).collect();
+    read(EXAMPLE).unwrap();
+    let document = document(EXAMPLE).unwrap();
+    let mut asked = super::read(EXAMPLE, document.get_ref(), Path::new("/srv/foobar")).keys;
+    let documented = documented().into_iter().map(|(key, _)| key);
+    let (environments, mut documented): (Vec<_>, Vec<_>) =
+        documented.partition(|key| key.starts_with("environments."));
     documented.sort();
     asked.sort();
     assert_eq!(documented, asked);
+    for key in environments {
+        let key = key.strip_prefix("environments.staging.").unwrap();
+        assert!(asked.iter().any(|asked| asked == key), "{key}");
+    }
 }
 
 #[test]
 fn the_example_shows_the_real_defaults() {
-    let smallest = format!("{SMALLEST}\n[database]\n[cache]\n");
+    let smallest = format!("{SMALLEST}\n[database]\n[cache]\n[environments.staging]\n");
     assert_eq!(read(EXAMPLE), read(&smallest));
+    let staging = "staging".parse().unwrap();
+    let folder = Path::new("/srv/foobar");
+    let shown = parse_environment(EXAMPLE, folder, &staging).unwrap();
+    assert_eq!(Ok(&shown), parse_environment(&smallest, folder, &staging).as_ref());
+    assert_eq!(shown.domains.first().map(crate::site::Domain::as_str), Some("staging.www.foobar.com"));
+    assert_eq!((shown.domains.len(), shown.balancer.listen.port()), (1, 8081));
 }
 
 #[test]
 fn what_the_example_comments_out_may_be_written() {
     let mut text = EXAMPLE.to_owned();
-    for key in ["memory", "build"] {
-        text = text.replace(&format!("\n#{key} = "), &format!("\n{key} = "));
+    let commented: Vec<String> = EXAMPLE
+        .lines()
+        .filter_map(|line| line.strip_prefix('#'))
+        .filter(|line| !line.starts_with([' ', '"']) && line.contains(" = "))
+        .map(str::to_owned)
+        .collect();
+    for line in &commented {
+        text = text.replace(&format!("\n#{line}"), &format!("\n{line}"));
     }
     let site = read(&text).unwrap();
-    assert_eq!(site.app.unwrap().memory, Some(Bytes(512 << 20)));
+    let app = site.app.unwrap();
+    assert_eq!((app.memory, app.concurrency), (Some(Bytes(512 << 20)), Some(8)));
     assert_eq!(site.source.build.unwrap().len(), 2);
+    assert_eq!(site.deploy.migrate.unwrap().words(), ["python3", "migrate.py"]);
+    assert!(site.deploy.before_deploy.is_some() && site.deploy.after_deploy.is_some());
+    assert_eq!(site.add_host.unwrap().words().len(), 5);
+    assert_eq!(commented.len(), 7);
 }
 
 #[test]
@@ -131,6 +156,7 @@ fn check_answer(text: &str) {
             assert!(!error.reason.is_empty() && !error.fix.is_empty(), "{error:?}");
             let (line, column) = error.place(text);
             assert!(line >= 1 && column >= 1 && line <= text.lines().count() + 1, "{error:?}");
+            assert!(error.span.start <= error.span.end && error.span.end <= text.len(), "{error:?}");
         }
     }
 }
@@ -147,7 +173,7 @@ proptest! {
         value in "[ -~ü\\n]{0,40}",
         quoted in any::<bool>(),
     ) {
-        let (table, name) = key.0.split_once('.').unwrap();
+        let (table, name) = key.0.rsplit_once('.').unwrap();
         let value = if quoted { format!("{value:?}") } else { value };
         let text = SMALLEST.replace(&format!("[{table}]\n"), &format!("[{table}]\n{name} = {value}\n"));
         check_answer(&text);

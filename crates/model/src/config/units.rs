@@ -9,9 +9,9 @@ use std::ops::RangeInclusive;
 const UNITS: [(&str, u64); 4] = [("KB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 30), ("TB", 1 << 40)];
 
 /// No time-out is longer than a day.
-const DAY: u64 = 24 * 60 * 60 * 1000;
+const DAY: Millis = Millis::from_secs(24 * 60 * 60);
 /// No time-out is shorter than what a busy machine may take for nothing.
-const SHORTEST: u64 = 100;
+const SHORTEST: Millis = Millis(100);
 
 impl Bytes {
     /// Reads `"64MB"`. The units are those of memory: 1 KB is 1024 bytes, 1 MB is 1024 KB; `KiB` and
@@ -61,6 +61,33 @@ impl fmt::Display for Bytes {
 
 /// Reads a time-out, `"500ms"`, `"30s"`, `"10m"` or `"1h"`.
 pub(super) fn timeout(text: &str) -> Result<Millis, Refusal> {
+    let span = span(text)?;
+    if (SHORTEST..=DAY).contains(&span) {
+        return Ok(span);
+    }
+    Err(refuse("a time-out is from 100 ms to 24 hours", "write one such as \"30s\""))
+}
+
+/// As [`timeout`], for what may be `"0s"` and then is not done at all.
+pub(super) fn timeout_or_none(text: &str) -> Result<Millis, Refusal> {
+    match span(text)? {
+        Millis(0) => Ok(Millis(0)),
+        _ => timeout(text)
+            .map_err(|refusal| refuse("it is neither 0s nor from 100 ms to 24 hours", refusal.fix)),
+    }
+}
+
+/// Reads how long a visitor may wait.
+pub(super) fn wait(text: &str) -> Result<Millis, Refusal> {
+    let span = span(text)?;
+    if (Millis(1)..=Millis::from_secs(60)).contains(&span) {
+        return Ok(span);
+    }
+    Err(refuse("a wait is from 1 ms to 60 s", "write one such as \"100ms\""))
+}
+
+/// Any span of time.
+fn span(text: &str) -> Result<Millis, Refusal> {
     let (number, unit) = split(text);
     let factor = match unit {
         "ms" => 1,
@@ -73,11 +100,8 @@ pub(super) fn timeout(text: &str) -> Result<Millis, Refusal> {
         }
     };
     let span = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    match span {
-        Some(span) if (SHORTEST..=DAY).contains(&span) => Ok(Millis(span)),
-        Some(_) => Err(refuse("a time-out is from 100 ms to 24 hours", "write one such as \"30s\"")),
-        None => Err(refuse("its number is not a whole one that fits", "write one such as \"90s\"")),
-    }
+    span.map(Millis)
+        .ok_or_else(|| refuse("its number is not a whole one that fits", "write one such as \"90s\""))
 }
 
 /// The digits in front and what follows them.

@@ -1,6 +1,6 @@
 //! Tables of the values that are taken and refused, one test a type.
 
-use super::super::{location, reference, units};
+use super::super::{location, reference, secret_name, units};
 use crate::site::{Bytes, CommandLine, Domain, InnerPath, SourceLocation, UrlPath};
 use crate::time::Millis;
 use std::path::Path;
@@ -35,6 +35,70 @@ fn spans_of_time() {
     {
         assert!(units::timeout(text).is_err(), "{text:?}");
     }
+}
+
+#[test]
+fn spans_of_time_that_may_be_none_and_waits() {
+    for (text, ms) in [("0s", 0), ("0ms", 0), ("100ms", 100), ("24h", 86_400_000)] {
+        assert_eq!(units::timeout_or_none(text), Ok(Millis(ms)), "{text}");
+    }
+    for text in ["", "0", "1ms", "25h", "-1s"] {
+        assert!(units::timeout_or_none(text).is_err(), "{text:?}");
+    }
+    for (text, ms) in [("1ms", 1), ("100ms", 100), ("60s", 60_000), ("1m", 60_000)] {
+        assert_eq!(units::wait(text), Ok(Millis(ms)), "{text}");
+    }
+    for text in ["", "0ms", "61s", "1h", "100"] {
+        assert!(units::wait(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn names_of_secrets() {
+    for text in ["STRIPE_KEY", "_", "A1", "X_DATABASE_URL", &"A".repeat(128)] {
+        assert_eq!(secret_name(text).map(|name| name.to_string()), Ok(text.to_owned()));
+    }
+    for text in [
+        "",
+        "1A",
+        "a",
+        "A-B",
+        "A B",
+        "A=B",
+        "A\n",
+        "Ä",
+        "PATH",
+        "HOME",
+        "USER",
+        "LANG",
+        "TMPDIR",
+        "HOST",
+        "PORT",
+        "DATABASE_URL",
+        "DATABASE_REPLICA_URL",
+        "CACHE_URL",
+        "REDIS_URL",
+        "MEMCACHED_URL",
+        "STOA_DEPLOY",
+        "LISTEN_FDS",
+        "LD_PRELOAD",
+        &"A".repeat(129),
+    ] {
+        assert!(secret_name(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn commands_that_are_lists() {
+    let words = |list: &[&str]| CommandLine::from_words(list.iter().map(ToString::to_string).collect());
+    assert_eq!(
+        words(&["create", "a b", "|", "'x'", "", "${A}$B"]).unwrap().words(),
+        ["create", "a b", "|", "'x'", "", "${A}$B"]
+    );
+    for list in [&[][..], &[""], &["a", "$"], &["a", "$(b)"], &["a", "${A:-b}"], &["a\0"]] {
+        assert!(words(list).is_err(), "{list:?}");
+    }
+    assert!(words(&["a", &"b".repeat(17 << 10)]).is_err());
 }
 
 #[test]
