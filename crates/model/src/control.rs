@@ -39,7 +39,8 @@ pub enum Order {
 pub struct Report {
     /// The generation nothing older than which is used for a new request.
     pub serving: Generation,
-    /// What is known of each instance that is routed to or still has requests in flight.
+    /// What is known of each instance that is routed to or has requests in flight, or did half a minute ago:
+    /// so that its last answers are read.
     pub instances: BTreeMap<InstanceId, UpstreamReport>,
     /// What came in at the web face since the role started.
     pub web_face: Traffic,
@@ -69,6 +70,9 @@ pub struct Queue {
 pub struct UpstreamReport {
     /// Requests (FastCGI: connections) and tunnels that it holds now.
     pub in_flight: u32,
+    /// How many of them are tunnels, which may be open for hours and do nothing.
+    #[serde(default)]
+    pub tunnels: u32,
     /// Why nothing is sent to it now, where it was ejected.
     pub ejected: Option<String>,
     /// What was sent to it since the role started.
@@ -87,7 +91,8 @@ pub struct Traffic {
     /// Open connections from below (visitors, nginx) now; zero for an instance.
     pub connections: u64,
     /// Time from the head of the request to the end of the answer: counts per bucket of
-    /// [`DURATION_BOUNDS_MS`], the last one for everything above.
+    /// [`DURATION_BOUNDS_MS`], the last one for everything above. For an instance without what the request
+    /// waited before it was sent there.
     pub durations: [u64; DURATION_BOUNDS_MS.len() + 1],
     /// The sum of those times, in microseconds.
     pub duration_sum_us: u64,

@@ -8,7 +8,7 @@ use super::deadline::Deadline;
 use super::forward::{self, Job};
 use super::limits::HEAD_MAX;
 use super::listener::Origin;
-use super::pages::Page;
+use super::pages::{Page, RETRY_AFTER};
 use super::request::{self, Refusal, Visitor};
 use super::scan::{Head, Scan};
 use super::stream::{Stop, Stream, fill, write_all};
@@ -162,7 +162,7 @@ impl Connection {
     async fn refuse(&mut self, refusal: Refusal, buffers: &mut Buffers) -> Next {
         let Refusal { status, why } = refusal;
         self.worker.shard(self.face).answered(status, Duration::ZERO);
-        let page = Page { status, why, request: None, id: None, keeps: false };
+        let page = Page { status, why, request: None, id: None, keeps: false, retry_after: RETRY_AFTER };
         match self.send_page(&page, buffers).await {
             Ok(()) => Next::Linger,
             Err(_) => Next::Close,

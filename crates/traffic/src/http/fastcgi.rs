@@ -8,10 +8,12 @@ use super::balance::Tried;
 use super::buffer::Buffer;
 use super::deadline::Deadline;
 use super::limits::{BODY_BUFFER, TRIES_MAX};
+use super::pages::RETRY_AFTER;
 use super::relay::{Pipe, poll_both};
 use super::stream::{ReadHalf, Stream, WriteHalf, fill, write_all};
 use super::table::Face;
-use super::worker::{Ticket, Worker};
+use super::ticket::{NoInstance, Ticket};
+use super::worker::Worker;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -44,6 +46,13 @@ struct Held {
     sent: usize,
 }
 
+/// An answer in our own name.
+struct Refusal {
+    status: u16,
+    why: String,
+    retry_after: u8,
+}
+
 /// Serves one connection to its end.
 pub(crate) async fn serve(mut client: Stream, worker: Rc<Worker>) {
     let _open = worker.register(Face::App).await;
@@ -52,12 +61,18 @@ pub(crate) async fn serve(mut client: Stream, worker: Rc<Worker>) {
     let mut tried = Tried::default();
     let mut until = None;
     let mut held = Held::default();
-    let mut refusal = (503, "no server is ready to answer".to_owned());
+    let mut refusal = Refusal::from(NoInstance::InTime);
+    worker.arrived(Face::App);
     for attempt in 1..=TRIES_MAX {
-        let ticket = match worker.choose(Face::App, &tried, &mut until).await {
+        let ticket = match worker.choose(Face::App, &tried) {
+            Some(ticket) => Ok(ticket),
+            None => wait(&worker, &mut client, &mut held, &tried, &mut until).await,
+        };
+        let ticket = match ticket {
             Ok(ticket) => ticket,
+            Err(NoInstance::ClientGone) => return shard.broken(),
             Err(none) => {
-                refusal = (503, none.to_string());
+                refusal = none.into();
                 break;
             }
         };
@@ -70,12 +85,12 @@ pub(crate) async fn serve(mut client: Stream, worker: Rc<Worker>) {
                 let mut answer = Buffer::default();
                 match begin(&mut client, &mut stream, &mut held, &mut answer).await {
                     First::Settled => {
-                        settled(&worker, client, stream, held, answer, &ticket, started).await;
+                        settled(&worker, client, stream, held, answer, &ticket, [began, started]).await;
                         return;
                     }
                     First::Broken { again } => {
                         upstream.eject("closed the connection before answering");
-                        refusal = (502, format!("{} closed the connection before answering", ticket.name()));
+                        refusal = Refusal::broken(&ticket, "closed the connection before answering");
                         First::Broken { again }
                     }
                     gone => gone,
@@ -83,7 +98,7 @@ pub(crate) async fn serve(mut client: Stream, worker: Rc<Worker>) {
             }
             Err(_) => {
                 upstream.eject("refused the connection");
-                refusal = (502, format!("{} refused the connection", ticket.name()));
+                refusal = Refusal::broken(&ticket, "refused the connection");
                 First::Broken { again: true }
             }
         };
@@ -97,12 +112,36 @@ pub(crate) async fn serve(mut client: Stream, worker: Rc<Worker>) {
             _ => break,
         }
     }
-    shard.answered(refusal.0, began.elapsed());
-    refuse(&mut client, &mut held.buffer, refusal.0, &refusal.1).await;
+    shard.answered(refusal.status, began.elapsed());
+    refuse(&mut client, &mut held.buffer, &refusal).await;
 }
 
-/// Answers in our own name, with the identifier of the request in nginx' first record.
-async fn refuse(client: &mut Stream, sent: &mut Buffer, status: u16, why: &str) {
+/// Waits for an instance as long as nginx does, which is read from meanwhile.
+async fn wait(
+    worker: &Worker,
+    client: &mut Stream,
+    held: &mut Held,
+    tried: &Tried,
+    until: &mut Option<Instant>,
+) -> Result<Ticket, NoInstance> {
+    let (mut reader, _) = client.halves();
+    let gone = |cx: &mut Context<'_>| {
+        while held.buffer.len() < BODY_BUFFER {
+            match held.buffer.poll_fill(cx, &mut reader, BODY_BUFFER) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return true,
+            }
+        }
+        false
+    };
+    worker.wait_for(Face::App, tried, until, gone).await
+}
+
+/// Answers with the identifier of the request in nginx' first record: an answer of its own with a status
+/// and not a record that says "overloaded", of which nginx makes a 502.
+async fn refuse(client: &mut Stream, sent: &mut Buffer, refusal: &Refusal) {
+    let Refusal { status, why, retry_after } = refusal;
     let (mut reader, mut writer) = client.halves();
     let mut patience = Deadline::new();
     patience.within(FAREWELL);
@@ -112,8 +151,10 @@ async fn refuse(client: &mut Stream, sent: &mut Buffer, status: u16, why: &str) 
         }
     }
     let id = [sent.data()[2], sent.data()[3]];
-    let text =
-        format!("Status: {status}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{status}: {why}\n");
+    let retry = if *status == 503 { format!("Retry-After: {retry_after}\r\n") } else { String::new() };
+    let text = format!(
+        "Status: {status}\r\nContent-Type: text/plain; charset=utf-8\r\n{retry}\r\n{status}: {why}\n"
+    );
     let length = (text.len() as u16).to_be_bytes();
     let answer = [
         &[1, STDOUT, id[0], id[1], length[0], length[1], 0, 0][..],
@@ -151,6 +192,18 @@ async fn begin(client: &mut Stream, upstream: &mut Stream, held: &mut Held, answ
     .await
 }
 
+impl Refusal {
+    fn broken(ticket: &Ticket, how: &str) -> Self {
+        Refusal { status: 502, why: format!("{} {how}", ticket.name()), retry_after: RETRY_AFTER }
+    }
+}
+
+impl From<NoInstance> for Refusal {
+    fn from(none: NoInstance) -> Self {
+        Refusal { status: 503, why: none.to_string(), retry_after: none.retry_after() }
+    }
+}
+
 impl Held {
     fn poll(
         &mut self,
@@ -184,7 +237,8 @@ impl Held {
     }
 }
 
-/// Passes on the rest, both ways.
+/// Passes on the rest, both ways. It has taken from the first instant for nginx, from the second for the
+/// instance.
 async fn settled(
     worker: &Rc<Worker>,
     mut client: Stream,
@@ -192,7 +246,7 @@ async fn settled(
     mut held: Held,
     answer: Buffer,
     ticket: &Ticket,
-    started: Instant,
+    since: [Instant; 2],
 ) {
     held.buffer.consume(held.sent);
     let mut status = status(answer.data());
@@ -211,7 +265,6 @@ async fn settled(
         if ending { patience.poll(cx).map(Ok) } else { Poll::Pending }
     })
     .await;
-    let took = started.elapsed();
     match ended {
         // nginx may close as soon as it has the end of the answer: the instance has done its part.
         _ if down.has_ended() || up.has_ended() => {}
@@ -221,9 +274,9 @@ async fn settled(
             status = None;
         }
     }
-    for shard in [worker.shard(Face::App), ticket.shard(worker)] {
+    for (shard, since) in [worker.shard(Face::App), ticket.shard(worker)].into_iter().zip(since) {
         match status {
-            Some(status) => shard.answered(status, took),
+            Some(status) => shard.answered(status, since.elapsed()),
             None => shard.broken(),
         }
     }

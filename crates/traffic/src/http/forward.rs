@@ -6,14 +6,17 @@
 
 use super::balance::Tried;
 use super::body::{Body, Framing};
+use super::buffer::Buffer;
 use super::connection::{Connection, Next};
 use super::exchange::{Answered, Failure, Flow, exchange};
 use super::limits::{BODY_BUFFER, HEAD_MAX, TRIES_MAX};
-use super::pages::Page;
+use super::pages::{Page, RETRY_AFTER};
 use super::request::{Request, RequestId};
 use super::stream::{Stop, Stream, fill};
+use super::ticket::{NoInstance, Ticket};
 use super::tunnel;
-use super::worker::{Buffers, Ticket};
+use super::worker::Buffers;
+use std::task::{Context, Poll};
 use tokio::time::Instant;
 
 /// The most of a refused request's body that is read to keep the connection.
@@ -29,7 +32,15 @@ pub(crate) struct Job<'a> {
     pub(crate) started: Instant,
 }
 
+/// What a page of our own says.
+struct Own<'a> {
+    status: u16,
+    why: &'a str,
+    retry_after: u8,
+}
+
 /// How far a request has come.
+#[derive(Default)]
 struct Attempts {
     tried: Tried,
     count: u32,
@@ -39,7 +50,17 @@ struct Attempts {
     fresh: bool,
     /// Some of the body has been sent and some not: where it ends on the connection is not known.
     lost: bool,
+    /// How long it may wait for an instance, set by the first wait.
     until: Option<Instant>,
+    /// Since when it is to be sent elsewhere, where it has been sent before.
+    again: Option<Instant>,
+}
+
+/// A request that was sent to an instance.
+struct Sent {
+    upstream: Stream,
+    ticket: Ticket,
+    asked: Instant,
 }
 
 /// What to do after a failure.
@@ -57,7 +78,7 @@ pub(crate) async fn answer(connection: &mut Connection, buffers: &mut Buffers, j
     let request = job.request;
     let mut body = Body::new(request.framing);
     if let Some(refused) = request.refused {
-        return page(connection, buffers, job, Some(&mut body), refused.status, refused.why).await;
+        return page(connection, buffers, job, Some(&mut body), Own::new(refused.status, refused.why)).await;
     }
     if let Framing::Length(length) = request.framing
         && length <= BODY_BUFFER as u64
@@ -70,27 +91,37 @@ pub(crate) async fn answer(connection: &mut Connection, buffers: &mut Buffers, j
                 return Next::Close;
             }
             Err(Stop::TimedOut) => {
-                return page(connection, buffers, job, None, 408, "the body did not arrive in time").await;
+                let own = Own::new(408, "the body did not arrive in time");
+                return page(connection, buffers, job, None, own).await;
             }
         }
     }
-    let mut attempts =
-        Attempts { tried: Tried::default(), count: 0, fresh: !request.idempotent, lost: false, until: None };
+    let mut attempts = Attempts { fresh: !request.idempotent, ..Attempts::default() };
+    connection.worker.arrived(connection.face);
     loop {
         let worker = connection.worker.clone();
-        let ticket = match worker.choose(connection.face, &attempts.tried, &mut attempts.until).await {
+        let ticket = match worker.choose(connection.face, &attempts.tried) {
+            Some(ticket) => Ok(ticket),
+            None => wait(connection, &mut buffers.inbound, &mut attempts).await,
+        };
+        let ticket = match ticket {
             Ok(ticket) => ticket,
+            Err(NoInstance::ClientGone) => {
+                worker.shard(connection.face).broken();
+                return Next::Close;
+            }
             Err(none) => {
                 let body = (!attempts.lost).then_some(&mut body);
-                return page(connection, buffers, job, body, 503, &none.to_string()).await;
+                let own = Own { status: 503, why: &none.to_string(), retry_after: none.retry_after() };
+                return page(connection, buffers, job, body, own).await;
             }
         };
         match attempt(connection, buffers, job, &mut body, &mut attempts, ticket).await {
             Ok(next) => return next,
-            Err(Verdict::Again) => {}
+            Err(Verdict::Again) => attempts.again = Some(Instant::now()),
             Err(Verdict::Page(status, why)) => {
                 let body = (!attempts.lost).then_some(&mut body);
-                return page(connection, buffers, job, body, status, &why).await;
+                return page(connection, buffers, job, body, Own::new(status, &why)).await;
             }
             Err(Verdict::End(next)) => {
                 worker.shard(connection.face).broken();
@@ -113,6 +144,29 @@ async fn take_body(connection: &mut Connection, buffers: &mut Buffers, length: u
     buffers.request.extend_from_slice(&buffers.inbound.data()[..length]);
     buffers.inbound.consume(length);
     Ok(())
+}
+
+/// Waits for an instance, as long as the client does: what nobody waits for need not be answered.
+async fn wait(
+    connection: &mut Connection,
+    inbound: &mut Buffer,
+    attempts: &mut Attempts,
+) -> Result<Ticket, NoInstance> {
+    let Connection { stream, worker, face, .. } = connection;
+    let (mut reader, _) = stream.halves();
+    let gone = |cx: &mut Context<'_>| {
+        while inbound.len() < BODY_BUFFER {
+            match inbound.poll_fill(cx, &mut reader, BODY_BUFFER) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(1..)) => {}
+                // The end of its side: it has gone, unless there is more to do before that end.
+                Poll::Ready(Ok(_)) => return inbound.is_empty(),
+                Poll::Ready(Err(_)) => return true,
+            }
+        }
+        false
+    };
+    worker.wait_for(*face, &attempts.tried, &mut attempts.until, gone).await
 }
 
 /// Asks one instance.
@@ -140,7 +194,12 @@ async fn attempt(
     let flow = Flow::default();
     let result = exchange(connection, &mut upstream, buffers, body, job, &flow).await;
     match result {
-        Ok(answered) => Ok(finish(connection, buffers, job, &flow, answered, upstream, ticket).await),
+        Ok(answered) => {
+            // What an instance is blamed for begins when it was asked.
+            let asked = ticket.since.or(attempts.again).unwrap_or(job.started);
+            let sent = Sent { upstream, ticket, asked };
+            Ok(finish(connection, buffers, job, &flow, answered, sent).await)
+        }
         Err(failure) => {
             drop(upstream);
             attempts.lost |= flow.touched.get() && !flow.sent.get();
@@ -156,16 +215,16 @@ async fn finish(
     job: &Job<'_>,
     flow: &Flow,
     answered: Answered,
-    upstream: Stream,
-    ticket: Ticket,
+    sent: Sent,
 ) -> Next {
+    let Sent { upstream, ticket, asked } = sent;
     let worker = &connection.worker;
     let now = Instant::now();
-    let took = now.duration_since(job.started);
-    worker.shard(connection.face).answered(answered.status, took);
-    ticket.shard(worker).answered(answered.status, took);
+    worker.shard(connection.face).answered(answered.status, now.duration_since(job.started));
+    ticket.shard(worker).answered(answered.status, now.duration_since(asked));
     if answered.switched {
-        tunnel::run(connection, upstream, buffers, job.request.upgrade).await;
+        ticket.in_flight.becomes_tunnel();
+        tunnel::run(connection, upstream, &ticket.slot, buffers, job.request.upgrade).await;
         return Next::Close;
     }
     if answered.upstream_keeps {
@@ -178,6 +237,12 @@ async fn finish(
     } else {
         // More may have been sent than was read.
         Next::Linger
+    }
+}
+
+impl<'a> Own<'a> {
+    fn new(status: u16, why: &'a str) -> Self {
+        Own { status, why, retry_after: RETRY_AFTER }
     }
 }
 
@@ -266,17 +331,17 @@ async fn page(
     buffers: &mut Buffers,
     job: &Job<'_>,
     body: Option<&mut Body>,
-    status: u16,
-    why: &str,
+    own: Own<'_>,
 ) -> Next {
     let Job { request, id, started } = *job;
+    let Own { status, why, retry_after } = own;
     let worker = connection.worker.clone();
     let rest = body.filter(|body| match body.remaining() {
         Some(left) => left == 0 || (left <= DISCARD_MAX && !request.expects_continue),
         None => false,
     });
     let keeps = rest.is_some() && request.keep_alive && worker.draining().is_none();
-    let page = Page { status, why, request: Some(request), id, keeps };
+    let page = Page { status, why, request: Some(request), id, keeps, retry_after };
     worker.shard(connection.face).answered(status, started.elapsed());
     if connection.send_page(&page, buffers).await.is_err() {
         return Next::Close;

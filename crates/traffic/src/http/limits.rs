@@ -32,7 +32,8 @@ pub struct Limits {
     pub pool_idle: Duration,
     /// The most unused connections kept to one instance by one thread.
     pub pool_size: usize,
-    /// The most requests of one face that wait for an instance to become usable.
+    /// The most requests of one face that wait for an instance to become usable. Where some are usable and
+    /// all are as busy as the routes allow, the routes say how many wait.
     pub waiting: u32,
     /// How long one of them waits.
     pub wait: Duration,
@@ -50,6 +51,10 @@ pub struct Limits {
     pub drain_idle: Duration,
     /// While draining, tunnels are closed one by one within this time.
     pub drain_tunnels: Duration,
+    /// The tunnels of an instance that is no longer routed to are closed one by one within this time.
+    pub retire_tunnels: Duration,
+    /// An instance is named in reports this long after it was last routed to or held a request.
+    pub remember: Duration,
     /// Draining ends after this, whatever is still open.
     pub drain: Duration,
 }
@@ -72,6 +77,8 @@ impl Default for Limits {
             probe: Duration::from_secs(2),
             drain_idle: Duration::from_secs(10),
             drain_tunnels: Duration::from_secs(30),
+            retire_tunnels: Duration::from_secs(5),
+            remember: Duration::from_secs(30),
             drain: Duration::from_secs(50),
         }
     }

@@ -6,8 +6,8 @@
 //! never decided here: that is said by the routes, which arrive at the control socket.
 //!
 //! The way through the rooms: [`role`] starts a thread a core, each a [`worker`]; `listener` accepts;
-//! `connection` reads requests one after another; `forward` chooses, sends and tries again; `exchange` is
-//! one request to one instance.
+//! `connection` reads requests one after another; `forward` sends and tries again, with the instance that
+//! `ticket` chooses or waits for; `exchange` is one request to one instance.
 
 pub mod control;
 pub mod inherit;
@@ -27,6 +27,7 @@ pub(crate) mod listener;
 pub(crate) mod pages;
 pub(crate) mod pool;
 pub(crate) mod probe;
+pub(crate) mod queue;
 pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod response;
@@ -36,6 +37,7 @@ pub(crate) mod steward;
 pub(crate) mod stream;
 pub(crate) mod table;
 pub(crate) mod target;
+pub(crate) mod ticket;
 pub(crate) mod tunnel;
 pub(crate) mod websocket;
 pub(crate) mod worker;

@@ -5,6 +5,9 @@ use super::request::{Request, RequestId};
 use super::response::{write_connection, write_status};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// After how many seconds a 503 asks to be tried again, unless it knows better.
+pub(crate) const RETRY_AFTER: u8 = 5;
+
 /// An answer of our own.
 pub(crate) struct Page<'a> {
     /// Its status.
@@ -17,6 +20,8 @@ pub(crate) struct Page<'a> {
     pub(crate) id: Option<&'a RequestId>,
     /// The connection stays open.
     pub(crate) keeps: bool,
+    /// With 503: after how many seconds another try is worth it.
+    pub(crate) retry_after: u8,
 }
 
 /// The reason phrase of a status we answer with.
@@ -65,7 +70,7 @@ impl Page<'_> {
         headers::write(out, "Cache-Control", b"no-store");
         match status {
             405 => headers::write(out, "Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-            503 => headers::write(out, "Retry-After", b"5"),
+            503 => headers::write(out, "Retry-After", self.retry_after.to_string().as_bytes()),
             _ => {}
         }
         match self.request {
@@ -124,7 +129,8 @@ mod tests {
     fn a_page_is_plain_where_nobody_asks_for_html() {
         let mut out = Vec::new();
         let why = "app-3 closed the connection before answering";
-        Page { status: 502, why, request: None, id: None, keeps: false }.write(&mut out);
+        Page { status: 502, why, request: None, id: None, keeps: false, retry_after: RETRY_AFTER }
+            .write(&mut out);
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{text}");
         assert!(text.contains("\r\nContent-Length: 50\r\n"), "{text}");

@@ -5,6 +5,7 @@ use super::table::Upstream;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// An instance as one thread sees it: shared with all, and this thread's unused connections to it.
@@ -12,8 +13,9 @@ use tokio::time::Instant;
 pub(crate) struct Slot {
     /// The instance.
     pub(crate) upstream: Arc<Upstream>,
-    /// Whether this thread's routes still name it.
-    routed: Cell<bool>,
+    /// Told when this thread's routes name it no more.
+    pub(crate) leaving: Notify,
+    retired: Cell<Option<Instant>>,
     idle: RefCell<Vec<Idle>>,
 }
 
@@ -26,7 +28,7 @@ struct Idle {
 impl Slot {
     /// One without connections.
     pub(crate) fn new(upstream: Arc<Upstream>) -> Self {
-        Slot { upstream, routed: Cell::new(true), idle: RefCell::new(Vec::new()) }
+        Slot { upstream, leaving: Notify::new(), retired: Cell::new(None), idle: RefCell::default() }
     }
 
     /// The connection used last that is still good. The oldest are left to age and go.
@@ -43,7 +45,7 @@ impl Slot {
     /// Keeps a connection for later, where there is room and a later.
     pub(crate) fn check_in(&self, stream: Stream, now: Instant, most: usize) {
         let mut idle = self.idle.borrow_mut();
-        if self.routed.get() && !self.upstream.is_ejected() && idle.len() < most {
+        if self.retired.get().is_none() && !self.upstream.is_ejected() && idle.len() < most {
             idle.push(Idle { stream, since: now });
         }
     }
@@ -61,9 +63,15 @@ impl Slot {
         self.idle.borrow_mut().clear();
     }
 
-    /// The routes name it no more: nothing is kept from now on.
+    /// The routes name it no more: nothing is kept from now on, and its tunnels are to end.
     pub(crate) fn retire(&self) {
-        self.routed.set(false);
+        self.retired.set(Some(Instant::now()));
         self.clear();
+        self.leaving.notify_waiters();
+    }
+
+    /// Since when this thread's routes name it no more.
+    pub(crate) fn retired(&self) -> Option<Instant> {
+        self.retired.get()
     }
 }

@@ -83,7 +83,7 @@ impl Shard {
 }
 
 /// Not a read-modify-write: the shard has one writer.
-fn bump(counter: &AtomicU64) {
+pub(crate) fn bump(counter: &AtomicU64) {
     counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
 }
 

@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::probe;
 use super::table::{Face, Instance, Shared, Table, Upstream};
 use super::worker::Command;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
@@ -16,8 +16,8 @@ use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-use stoa_model::control::{Order, Report, UpstreamReport};
+use std::time::{Duration, Instant};
+use stoa_model::control::{Order, Report};
 use stoa_model::routes::Route;
 use stoa_model::{InstanceId, Routes};
 use tokio::net::UnixStream;
@@ -33,6 +33,10 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after a failure to accept that lasts.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The most instances named in a report that are no longer routed to and hold nothing: a report has a
+/// bounded size, whatever comes and goes.
+const REMEMBERED_MAX: usize = 256;
+
 /// Keeps the routes of a role.
 pub(crate) struct Steward {
     shared: Arc<Shared>,
@@ -41,7 +45,16 @@ pub(crate) struct Steward {
     app_face: UnixListener,
     table: RefCell<Arc<Table>>,
     /// Every instance there ever was: what was sent to it is counted from the start of the role.
-    instances: RefCell<BTreeMap<InstanceId, Arc<Instance>>>,
+    instances: RefCell<BTreeMap<InstanceId, Known>>,
+}
+
+/// An instance that is or was routed to.
+struct Known {
+    instance: Arc<Instance>,
+    /// Whether it was routed to or held a request when that was looked at last.
+    active: Cell<bool>,
+    /// When it was so last, as far as can be told.
+    last: Cell<Instant>,
 }
 
 impl Steward {
@@ -136,21 +149,25 @@ impl Steward {
             return;
         }
         let mut instances = self.instances.borrow_mut();
-        let mut side = |face, routes: &[Route], old: &[Arc<Upstream>]| -> Vec<Arc<Upstream>> {
-            let mut new: Vec<Arc<Upstream>> = Vec::with_capacity(routes.len());
-            for route in routes {
+        let mut side = |face, of_face: &[Route], old: &[Arc<Upstream>]| -> Vec<Arc<Upstream>> {
+            let mut new: Vec<Arc<Upstream>> = Vec::with_capacity(of_face.len());
+            for route in of_face {
                 let same = |u: &&Arc<Upstream>| {
                     u.instance.id == route.instance
                         && u.endpoint == route.endpoint
                         && u.started == route.started
                 };
-                let instance = instances
+                let known = instances
                     .entry(route.instance)
-                    .or_insert_with(|| Arc::new(Instance::new(route.instance, self.threads.len())));
-                new.push(old.iter().find(same).cloned().unwrap_or_else(|| {
+                    .or_insert_with(|| Known::new(Instance::new(route.instance, self.threads.len())));
+                let upstream = old.iter().find(same).cloned().unwrap_or_else(|| {
                     let (endpoint, shared) = (route.endpoint.clone(), self.shared.clone());
-                    Arc::new(Upstream::new(instance.clone(), face, endpoint, route.started, shared))
-                }));
+                    Arc::new(Upstream::new(known.instance.clone(), face, endpoint, route.started, shared))
+                });
+                let canary = routes.canary.as_ref().filter(|_| face == Face::App);
+                let is_canary = canary.is_some_and(|canary| route.release.as_ref() == Some(&canary.release));
+                upstream.canary.store(is_canary, Ordering::Relaxed);
+                new.push(upstream);
             }
             new
         };
@@ -159,13 +176,14 @@ impl Steward {
             web: side(Face::Web, &routes.web, &old.web),
             app: side(Face::App, &routes.app, &old.app),
             app_face: routes.app_face.clone(),
+            canary_percent: routes.canary.as_ref().map_or(0, |canary| canary.percent),
         });
         for upstream in old.web.iter().chain(&old.app) {
             let kept = table.web.iter().chain(&table.app).any(|kept| Arc::ptr_eq(kept, upstream));
             upstream.current.store(kept, Ordering::Relaxed);
         }
-        for instance in instances.values() {
-            instance.routed.store(routes.names(instance.id), Ordering::Relaxed);
+        for known in instances.values() {
+            known.instance.routed.store(routes.names(known.instance.id), Ordering::Relaxed);
         }
         tracing::info!(
             generation = %table.generation, web = table.web.len(), app = table.app.len(), "routes in force"
@@ -183,22 +201,41 @@ impl Steward {
         let table = self.table.borrow().clone();
         let upstreams = table.web.iter().chain(&table.app);
         let mut instances: BTreeMap<_, _> = upstreams.map(|u| (u.instance.id, u.report())).collect();
-        for instance in self.instances.borrow().values() {
-            let in_flight = instance.in_flight();
-            if in_flight > 0 {
-                instances.entry(instance.id).or_insert_with(|| UpstreamReport {
-                    in_flight,
-                    ejected: None,
-                    traffic: instance.counters.total(),
-                });
+        let now = Instant::now();
+        let mut remembered = Vec::new();
+        for (id, known) in self.instances.borrow().iter() {
+            let routed = instances.contains_key(id);
+            known.look(routed, now);
+            if !routed && known.active.get() {
+                instances.insert(*id, known.instance.report());
+            } else if !routed && now.duration_since(known.last.get()) < self.shared.limits.remember {
+                remembered.push((known.last.get(), known.instance.clone()));
             }
         }
+        remembered.sort_by_key(|(last, _)| std::cmp::Reverse(*last));
+        instances.extend(remembered.iter().take(REMEMBERED_MAX).map(|(_, i)| (i.id, i.report())));
         Report {
             serving,
             instances,
             web_face: self.shared.web.counters.total(),
             app_face: self.shared.app.counters.total(),
-            app_queue: Default::default(),
+            app_queue: self.shared.app.queue.report(),
+        }
+    }
+}
+
+impl Known {
+    /// One that is about to be routed to.
+    fn new(instance: Instance) -> Self {
+        Known { instance: Arc::new(instance), active: Cell::new(true), last: Cell::new(Instant::now()) }
+    }
+
+    /// Takes down whether it is active. One that is no longer was so at most until now: nothing on the way
+    /// of a request has to remember when its last one ended.
+    fn look(&self, routed: bool, now: Instant) {
+        let active = routed || self.instance.in_flight() > 0;
+        if self.active.replace(active) || active {
+            self.last.set(now);
         }
     }
 }

@@ -4,13 +4,18 @@
 //! or reported.
 
 use super::limits::Limits;
+use super::queue::Queue;
 use super::stats::Counters;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use stoa_model::control::UpstreamReport;
 use stoa_model::routes::AppFace;
 use stoa_model::{Endpoint, Generation, InstanceId, Time};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
+
+/// One tunnel in [`Instance::held`], whose lower half counts requests and tunnels alike.
+const TUNNEL: u64 = 1 << 32;
 
 /// One of the two addresses of the balancer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +45,8 @@ pub(crate) struct Shared {
 /// What every thread shares of one face.
 #[derive(Debug)]
 pub(crate) struct FaceShared {
-    /// Told when an instance may have become usable.
-    pub(crate) usable: Notify,
-    /// How many requests wait for that.
-    pub(crate) waiting: AtomicU32,
+    /// Those that wait for an instance.
+    pub(crate) queue: Queue,
     /// What came in.
     pub(crate) counters: Counters,
 }
@@ -59,6 +62,8 @@ pub(crate) struct Table {
     pub(crate) app: Vec<Arc<Upstream>>,
     /// How the app face is served.
     pub(crate) app_face: AppFace,
+    /// How many of a hundred requests at the app face go to the canary; zero where there is none.
+    pub(crate) canary_percent: u8,
 }
 
 /// An instance through all its starts.
@@ -72,7 +77,9 @@ pub(crate) struct Instance {
     pub(crate) counters: Counters,
     /// Whether the newest routes name it.
     pub(crate) routed: AtomicBool,
-    in_flight: AtomicU32,
+    /// Requests and tunnels, and in the upper half the tunnels among them: one number, so that a bound on
+    /// the requests holds exactly, whichever threads send them.
+    held: AtomicU64,
 }
 
 /// One start of an instance: what was proven of another start says nothing of this one.
@@ -88,6 +95,8 @@ pub(crate) struct Upstream {
     pub(crate) face: Face,
     /// Whether the newest routes name this start.
     pub(crate) current: AtomicBool,
+    /// Whether it runs the release that gets a part of the requests only.
+    pub(crate) canary: AtomicBool,
     ejected: AtomicBool,
     why: Mutex<Option<String>>,
     shared: Arc<Shared>,
@@ -95,17 +104,16 @@ pub(crate) struct Upstream {
 
 /// A request that an instance holds, from being chosen to being over.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Upstream>);
+pub(crate) struct InFlight {
+    upstream: Arc<Upstream>,
+    tunnel: Cell<bool>,
+}
 
 impl Shared {
     /// For so many threads; the receiver yields what is to be probed.
     pub(crate) fn new(limits: Limits, threads: usize) -> (Arc<Self>, mpsc::UnboundedReceiver<Arc<Upstream>>) {
         let (ejections, to_probe) = mpsc::unbounded_channel();
-        let face = || FaceShared {
-            usable: Notify::new(),
-            waiting: AtomicU32::new(0),
-            counters: Counters::new(threads),
-        };
+        let face = || FaceShared { queue: Queue::new(threads), counters: Counters::new(threads) };
         let shared = Shared {
             limits,
             web: face(),
@@ -146,13 +154,33 @@ impl Instance {
             name: id.to_string(),
             counters: Counters::new(threads),
             routed: AtomicBool::new(false),
-            in_flight: AtomicU32::new(0),
+            held: AtomicU64::new(0),
         }
     }
 
     /// How many requests and tunnels it holds.
     pub(crate) fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.held.load(Ordering::Relaxed) as u32
+    }
+
+    /// How many tunnels it holds.
+    pub(crate) fn tunnels(&self) -> u32 {
+        (self.held.load(Ordering::Relaxed) >> 32) as u32
+    }
+
+    /// Whether it holds `most` requests. A tunnel is none: it may be open for hours and do nothing.
+    pub(crate) fn is_full(&self, most: Option<u32>) -> bool {
+        most.is_some_and(|most| requests(self.held.load(Ordering::Relaxed)) >= most)
+    }
+
+    /// What a report says of it.
+    pub(crate) fn report(&self) -> UpstreamReport {
+        UpstreamReport {
+            in_flight: self.in_flight(),
+            tunnels: self.tunnels(),
+            ejected: None,
+            traffic: self.counters.total(),
+        }
     }
 }
 
@@ -171,6 +199,7 @@ impl Upstream {
             started,
             face,
             current: AtomicBool::new(true),
+            canary: AtomicBool::new(false),
             ejected: AtomicBool::new(false),
             why: Mutex::new(None),
             shared,
@@ -201,32 +230,57 @@ impl Upstream {
         *self.why.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.ejected.store(false, Ordering::Relaxed);
         tracing::info!(instance = %self.instance.name, "re-admitted");
-        self.shared.face(self.face).usable.notify_waiters();
+        self.shared.face(self.face).queue.wake_all();
         self.shared.news.send_replace(());
     }
 
-    /// Counts a request that it is sent.
-    pub(crate) fn take(self: &Arc<Self>) -> InFlight {
-        self.instance.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.clone())
+    /// Counts a request that it is sent; none where it holds `most` already.
+    pub(crate) fn take(self: &Arc<Self>, most: Option<u32>) -> Option<InFlight> {
+        let held = &self.instance.held;
+        match most {
+            None => {
+                held.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(most) => {
+                let more = |held| (requests(held) < most).then_some(held + 1);
+                held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+            }
+        }
+        Some(InFlight { upstream: self.clone(), tunnel: Cell::new(false) })
     }
 
     /// What a report says of it.
     pub(crate) fn report(&self) -> UpstreamReport {
-        UpstreamReport {
-            in_flight: self.instance.in_flight(),
-            ejected: self.why.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            traffic: self.instance.counters.total(),
+        let ejected = self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        UpstreamReport { ejected, ..self.instance.report() }
+    }
+}
+
+impl InFlight {
+    /// The request was answered and its connection is a tunnel from now on.
+    pub(crate) fn becomes_tunnel(&self) {
+        if !self.tunnel.replace(true) {
+            self.upstream.instance.held.fetch_add(TUNNEL, Ordering::SeqCst);
+            self.upstream.shared.face(self.upstream.face).queue.wake_first();
         }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let instance = &self.0.instance;
-        let was = instance.in_flight.fetch_sub(1, Ordering::Release);
-        if was == 1 && !instance.routed.load(Ordering::Relaxed) {
-            self.0.shared.news.send_replace(());
+        let Upstream { instance, shared, face, .. } = &*self.upstream;
+        let one = if self.tunnel.get() { TUNNEL + 1 } else { 1 };
+        // Sequentially consistent, as is looking into the queue: who joins that meanwhile sees the free
+        // place or is seen here.
+        let was = instance.held.fetch_sub(one, Ordering::SeqCst);
+        shared.face(*face).queue.wake_first();
+        if was as u32 == 1 && !instance.routed.load(Ordering::Relaxed) {
+            shared.news.send_replace(());
         }
     }
+}
+
+/// How many requests are in this many held.
+fn requests(held: u64) -> u32 {
+    (held as u32).saturating_sub((held >> 32) as u32)
 }

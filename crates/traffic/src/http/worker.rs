@@ -1,27 +1,23 @@
 //! One thread of a role: its own runtime, its own connections to the instances, its own copy of the
 //! routes. Nothing on the way of a request waits for another thread.
 //!
-//! Decides when this thread accepts (not before its first routes, not while draining) and chooses
-//! instances. It never reads a request.
+//! Decides when this thread accepts: not before its first routes, not while draining. It never reads a
+//! request.
 
-use super::balance::{self, Rng, Tried};
+use super::balance::{Rng, Terms};
 use super::buffer::Buffer;
 use super::listener;
 use super::pool::Slot;
 use super::request::RequestId;
 use super::stats::Shard;
-use super::stream::Stream;
-use super::table::{Face, InFlight, Shared, Table};
-use std::cell::{Cell, RefCell};
+use super::table::{Face, Shared, Table};
+use std::cell::{Cell, Ref, RefCell};
 use std::future::poll_fn;
-use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use std::time::Duration;
-use stoa_model::routes::AppFace;
+use stoa_model::routes::{Admission, AppFace};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -53,6 +49,8 @@ pub(crate) struct Worker {
     web: RefCell<Rc<[Rc<Slot>]>>,
     app: RefCell<Rc<[Rc<Slot>]>>,
     app_face: RefCell<Rc<AppFace>>,
+    admission: Cell<Option<Admission>>,
+    canary_percent: Cell<u8>,
     draining: Cell<Option<Instant>>,
     open: RefCell<Vec<Option<Waker>>>,
     vacant: RefCell<Vec<usize>>,
@@ -79,25 +77,6 @@ pub(crate) struct Buffers {
     pub(crate) response: Vec<u8>,
 }
 
-/// A chosen instance, which holds the request as long as this lives.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    /// The instance, with this thread's connections to it.
-    pub(crate) slot: Rc<Slot>,
-    _in_flight: InFlight,
-}
-
-/// No instance could be chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoInstance {
-    /// As many requests as may wait are waiting.
-    #[error("too many requests are waiting for a server")]
-    Full,
-    /// None became usable in time.
-    #[error("no server is ready to answer")]
-    InTime,
-}
-
 /// An open connection from below.
 pub(crate) struct Open {
     worker: Rc<Worker>,
@@ -115,6 +94,8 @@ impl Worker {
             web: RefCell::new(Rc::from([])),
             app: RefCell::new(Rc::from([])),
             app_face: RefCell::default(),
+            admission: Cell::default(),
+            canary_percent: Cell::default(),
             draining: Cell::new(None),
             open: RefCell::default(),
             vacant: RefCell::default(),
@@ -196,9 +177,11 @@ impl Worker {
             *slots.borrow_mut() = new;
         }
         *self.app_face.borrow_mut() = Rc::new(table.app_face.clone());
+        self.admission.set(table.app_face.admission);
+        self.canary_percent.set(table.canary_percent);
         self.shared.acknowledge(self.index, table.generation);
-        self.shared.web.usable.notify_waiters();
-        self.shared.app.usable.notify_waiters();
+        self.shared.web.queue.wake_all();
+        self.shared.app.queue.wake_all();
     }
 
     /// How the app face is served now.
@@ -225,40 +208,37 @@ impl Worker {
         self.shared.face(face).counters.shard(self.index)
     }
 
-    fn pick(&self, face: Face, tried: &Tried) -> Option<Ticket> {
-        let slots = match face {
+    /// The instances of `face`.
+    pub(crate) fn slots(&self, face: Face) -> Ref<'_, Rc<[Rc<Slot>]>> {
+        match face {
             Face::Web => self.web.borrow(),
             Face::App => self.app.borrow(),
-        };
-        let place = balance::choose(slots.iter().map(|slot| &slot.upstream), tried, &self.rng)?;
-        let slot = slots.get(place)?.clone();
-        Some(Ticket { _in_flight: slot.upstream.take(), slot })
+        }
     }
 
-    /// Chooses an instance of `face`, waiting for one until `until`, which is set by the first wait.
-    pub(crate) async fn choose(
-        &self,
-        face: Face,
-        tried: &Tried,
-        until: &mut Option<Instant>,
-    ) -> Result<Ticket, NoInstance> {
-        if let Some(ticket) = self.pick(face, tried) {
-            return Ok(ticket);
+    /// How much is let through at `face`; none: everything.
+    pub(crate) fn admission(&self, face: Face) -> Option<Admission> {
+        match face {
+            Face::Web => None,
+            Face::App => self.admission.get(),
         }
-        let shared = self.shared.face(face);
-        let _place = Waiting::join(&shared.waiting, self.shared.limits.waiting).ok_or(NoInstance::Full)?;
-        let until = *until.get_or_insert_with(|| Instant::now() + self.shared.limits.wait);
-        loop {
-            let mut usable = pin!(shared.usable.notified());
-            // Listen first, look second: what becomes usable in between is not missed.
-            usable.as_mut().enable();
-            if let Some(ticket) = self.pick(face, tried) {
-                return Ok(ticket);
-            }
-            if tokio::time::timeout_at(until, usable).await.is_err() {
-                return Err(NoInstance::InTime);
-            }
+    }
+
+    /// What the routes ask of every choice at `face`.
+    pub(crate) fn terms(&self, face: Face) -> Terms {
+        match face {
+            Face::Web => Terms::default(),
+            Face::App => Terms {
+                // None at all would have everything wait for ever.
+                most: self.admission.get().map(|admission| admission.per_instance.max(1)),
+                canary_percent: self.canary_percent.get(),
+            },
         }
+    }
+
+    /// Counts a request at `face`, whatever becomes of it.
+    pub(crate) fn arrived(&self, face: Face) {
+        self.shared.face(face).queue.shard(self.index).arrived();
     }
 
     /// A set of empty buffers.
@@ -309,23 +289,6 @@ impl Worker {
     }
 }
 
-impl Ticket {
-    /// Connects anew.
-    pub(crate) async fn connect(&self, limits: &super::limits::Limits) -> io::Result<Stream> {
-        Stream::connect(&self.slot.upstream.endpoint, limits.connect).await
-    }
-
-    /// The name of the instance.
-    pub(crate) fn name(&self) -> &str {
-        &self.slot.upstream.instance.name
-    }
-
-    /// This thread's counters of the instance.
-    pub(crate) fn shard(&self, worker: &Worker) -> &Shard {
-        self.slot.upstream.instance.counters.shard(worker.index)
-    }
-}
-
 impl Buffers {
     fn capacity(&self) -> usize {
         self.inbound.capacity()
@@ -346,22 +309,6 @@ impl Drop for Open {
         if self.worker.draining.get().is_some() && self.worker.open_connections() == 0 {
             self.worker.emptied.notify_one();
         }
-    }
-}
-
-/// A place in the queue of those that wait for an instance.
-struct Waiting<'a>(&'a std::sync::atomic::AtomicU32);
-
-impl<'a> Waiting<'a> {
-    fn join(queue: &'a std::sync::atomic::AtomicU32, most: u32) -> Option<Self> {
-        let place = Waiting(queue);
-        (queue.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
