@@ -5,21 +5,11 @@ import threading
 from urllib.parse import unquote, urlsplit
 
 import pymysql
-from pymysql.constants import CR, ER
+from pymysql.constants import CR
 from pymysql.cursors import DictCursor
 
 from breaker import Breaker
 
-TABLE = """
-    CREATE TABLE IF NOT EXISTS entries (
-        id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
-        token VARCHAR(64) CHARACTER SET ascii NOT NULL UNIQUE,
-        name VARCHAR(60) NOT NULL,
-        message VARCHAR(1000) NOT NULL,
-        picture VARCHAR(64) CHARACTER SET ascii NULL,
-        at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
-    ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
-"""
 COLUMNS = "id, name, message, picture, at"
 SERVER_SHUTDOWN, CONNECTION_KILLED = 1053, 1927
 # The connection is of no use any more; the same statement may well succeed on a new one.
@@ -38,25 +28,30 @@ class Unavailable(Exception):
     """Neither the server asked nor the one that could stand in for it answers."""
 
 
+def settings(url):
+    """How the server at `url` is connected to."""
+    parts = urlsplit(url)
+    return {
+        "host": parts.hostname,
+        "port": parts.port or 3306,
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "database": parts.path.lstrip("/"),
+        "charset": "utf8mb4",
+        "autocommit": True,
+        "connect_timeout": 2,
+        "read_timeout": 10,
+        "write_timeout": 10,
+        "init_command": "SET time_zone = '+00:00'",
+        "cursorclass": DictCursor,
+    }
+
+
 class Server:
     """One database server; every thread has its own connection to it."""
 
     def __init__(self, url):
-        parts = urlsplit(url)
-        self.settings = {
-            "host": parts.hostname,
-            "port": parts.port or 3306,
-            "user": unquote(parts.username or ""),
-            "password": unquote(parts.password or ""),
-            "database": parts.path.lstrip("/"),
-            "charset": "utf8mb4",
-            "autocommit": True,
-            "connect_timeout": 2,
-            "read_timeout": 10,
-            "write_timeout": 10,
-            "init_command": "SET time_zone = '+00:00'",
-            "cursorclass": DictCursor,
-        }
+        self.settings = settings(url)
         self.local = threading.local()
 
     def run(self, statement, values=()):
@@ -126,13 +121,6 @@ def _read(statement, values, primary):
 
 def _on_primary(statement, values):
     try:
-        try:
-            return _primary.run(statement, values)
-        except pymysql.ProgrammingError as error:
-            if error.args[0] != ER.NO_SUCH_TABLE:
-                raise
-            # Several instances may come here at once: IF NOT EXISTS takes care of it.
-            _primary.run(TABLE)
-            return _primary.run(statement, values)
+        return _primary.run(statement, values)
     except pymysql.MySQLError as error:
         raise Unavailable from error
