@@ -23,7 +23,7 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(300);
 /// What was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
-    /// The release: a new one, or the newest known one where it was made from the same commit.
+    /// The release: a new one, or the newest known one that was made from the same commit.
     pub release: ReleaseId,
     /// The whole hash of the commit, or the digest of the folder's content.
     pub commit: String,
@@ -106,8 +106,8 @@ pub enum SourceError {
     Write(#[from] FileError),
 }
 
-/// Takes the code of `source` as the release `number`, unless the newest of the `known` releases, whose
-/// sources are there, is made from the same commit: then that one is returned, even if its build failed
+/// Takes the code of `source` as the release `number`, unless one of the `known` releases, whose sources
+/// are there, is made from the same commit: then the newest of those is returned, even if its build failed
 /// ([`super::build::forgive`]). A caller whose build settings changed since gives no `known` ones.
 pub async fn take(
     source: &Source,
@@ -256,10 +256,10 @@ impl Take<'_> {
         Ok(Taken { release, commit: copied.digest, reused: false, warnings })
     }
 
-    /// The newest known release, where it is made from `commit`.
+    /// The newest known release that is made from `commit`.
     fn same(&self, commit: &str) -> Option<ReleaseId> {
-        let newest = self.known.iter().max_by_key(|release| release.number())?;
-        commit.starts_with(newest.commit()).then(|| newest.clone())
+        let of_it = self.known.iter().filter(|release| commit.starts_with(release.commit()));
+        of_it.max_by_key(|release| release.number()).cloned()
     }
 
     /// The new release and where its source is written before it is whole.

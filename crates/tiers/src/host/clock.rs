@@ -12,6 +12,12 @@ pub fn now() -> Time {
     Time(seconds.saturating_mul(1000) + nanos / 1_000_000)
 }
 
+/// Milliseconds since the Unix epoch: for people, nothing is decided by it.
+pub fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The id of this boot: an instant or a pid of another boot means nothing in this one.
 pub fn boot() -> &'static str {
     static BOOT: OnceLock<String> = OnceLock::new();

@@ -9,6 +9,7 @@ pub mod files;
 mod follow;
 pub mod launch;
 pub mod listeners;
+pub(crate) mod lock;
 pub mod log;
 mod pidfd;
 pub mod ports;
@@ -16,6 +17,7 @@ pub mod proc;
 pub mod processes;
 pub mod programs;
 pub mod record;
+pub mod secrets;
 mod spawn;
 mod start;
 mod stop;
@@ -29,6 +31,7 @@ pub use credentials::Credentials;
 pub use error::{FileError, HostError};
 pub use launch::Launch;
 pub use processes::{Processes, Started, Subject};
+pub use secrets::{Secrets, SecretsError};
 pub use users::Users;
 
 #[cfg(test)]
