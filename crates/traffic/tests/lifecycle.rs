@@ -24,7 +24,8 @@ fn routes_are_acknowledged_and_the_gone_drain_to_zero() {
             conn.send(ok("old"));
         }
     });
-    let (mut role, new) = (Role::start(), Server::named("new"));
+    let limits = Limits { remember: Duration::from_millis(300), ..quick() };
+    let (mut role, new) = (Role::with(limits, 2), Server::named("new"));
     role.route(&[&old], &[]);
     let (mut slow, mut conn) = (role.connect(), role.connect());
     assert_eq!(conn.get("/").text(), "old");
@@ -42,9 +43,11 @@ fn routes_are_acknowledged_and_the_gone_drain_to_zero() {
     assert_eq!(report.instances[&id("web-1")].in_flight, 1);
     go.send(()).unwrap();
     let asked = Instant::now();
-    role.report_until(|report| !report.instances.contains_key(&id("web-1")));
+    let report = role.report_until(|report| report.instances[&id("web-1")].in_flight == 0);
     assert!(asked.elapsed() < Duration::from_millis(900), "told at once, not at the next second");
+    assert_eq!(report.instances[&id("web-1")].traffic.status[1], 2, "with its last answer");
     assert_eq!(slow.message(false).unwrap().text(), "old");
+    role.report_until(|report| !report.instances.contains_key(&id("web-1")));
 }
 
 #[test]

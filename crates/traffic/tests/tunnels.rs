@@ -7,7 +7,8 @@ use common::{Conn, DEADLINE, Role, Server, id, ok, quick};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use stoa_model::routes::Admission;
 use stoa_traffic::http::role::Limits;
 
 const ASK: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -109,6 +110,69 @@ fn another_tunnel_is_just_closed() {
     assert!(conn.is_closed());
 }
 
+#[test]
+fn the_tunnels_of_an_instance_that_is_no_longer_routed_to_end_politely_and_not_all_at_once() {
+    let server = |name: &'static str| {
+        Server::tcp(move |mut conn, _| {
+            let asked = conn.message(false).unwrap();
+            if asked.head.contains("chat") {
+                conn.send("HTTP/1.1 101 Fine\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n");
+                conn.is_closed();
+                return;
+            }
+            conn.send([SWITCH.as_bytes(), &[0x81, name.len() as u8], name.as_bytes()].concat());
+            // Closes its side once the client's close frame has come.
+            let mut said = [0; 8];
+            let _ = conn.read_exact(&mut said);
+        })
+    };
+    let (old, new) = (server("old"), server("new"));
+    let limits = Limits { retire_tunnels: Duration::from_millis(1500), ..quick() };
+    let mut role = Role::with(limits, 2);
+    role.route(&[], &[&old]);
+    let open = |role: &Role, name: &str| {
+        let mut conn = role.connect_app();
+        assert_eq!(conn.ask(ASK).status(), 101);
+        assert_eq!(read(&mut conn, 2 + name.len())[2..], *name.as_bytes());
+        conn
+    };
+    let tunnels: Vec<Conn> = (0..20).map(|_| open(&role, "old")).collect();
+    let mut plain = role.connect_app();
+    plain.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n");
+    let report = role.report_until(|report| report.instances[&id("app-1")].in_flight == 21);
+    assert_eq!(report.instances[&id("app-1")].tunnels, 21);
+    role.route(&[], &[&old, &new]);
+    role.routes.app.remove(0);
+    let retired = Instant::now();
+    role.apply();
+    let clients: Vec<_> = tunnels
+        .into_iter()
+        .map(|mut conn| {
+            std::thread::spawn(move || {
+                assert_eq!(read(&mut conn, 4), b"\x88\x02\x03\xe9", "a close frame, going away");
+                let told = retired.elapsed();
+                conn.send(b"\x88\x82\0\0\0\0\x03\xe9");
+                assert!(conn.is_closed());
+                (told, retired.elapsed())
+            })
+        })
+        .collect();
+    // Who opens one meanwhile gets the new release, and keeps it.
+    let mut kept = open(&role, "new");
+    let mut told: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+    assert!(plain.is_closed());
+    let report = role.report_until(|report| report.instances[&id("app-1")].in_flight == 0);
+    assert_eq!((report.instances[&id("app-1")].tunnels, report.instances[&id("app-2")].tunnels), (0, 1));
+    told.sort();
+    let (first, last) = (told[0].0, told[19].0);
+    // Twenty draws out of 1.5 s: all within a quarter of it once in a million million.
+    assert!(last - first > Duration::from_millis(375), "spread out: {told:?}");
+    // Not by their time-outs: each ended with the answer of its client.
+    assert!(told.iter().all(|(told, ended)| *ended - *told < Duration::from_millis(1500)), "{told:?}");
+    kept.send("still");
+    assert!(kept.timed(Duration::from_millis(50)).read(&mut [0; 1]).is_err(), "neither closed nor told to");
+}
+
 /// One FastCGI record.
 fn record(kind: u8, content: &[u8]) -> Vec<u8> {
     let length = (content.len() as u16).to_be_bytes();
@@ -196,6 +260,50 @@ fn fastcgi_without_an_instance_is_answered() {
     assert!(answer.contains("Status: 503\r\n"), "{answer:?}");
     assert!(answer.contains("503: no server is ready to answer\n"), "{answer:?}");
     role.report_until(|report| report.app_face.status[4] == 1);
+}
+
+#[test]
+fn fastcgi_connections_wait_in_turn_and_too_many_are_refused() {
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let mut role = Role::start();
+    let server = Server::unix(role.dir.path().join("php"), move |mut conn, _| {
+        let mut request = vec![0; fastcgi_request("GET").len()];
+        conn.read_exact(&mut request).unwrap();
+        wait.lock().unwrap().recv_timeout(DEADLINE).unwrap();
+        let answer = b"Content-Type: text/plain\r\n\r\ndone";
+        conn.send([record(6, answer), record(3, &[0; 8])].concat());
+    });
+    role.app_face("php", "/", 60_000);
+    role.routes.app_face.admission = Some(Admission { per_instance: 1, waiting: 2 });
+    role.route(&[], &[&server]);
+    let mut conns = Vec::new();
+    for n in 0..4 {
+        let mut conn = role.connect_app();
+        conn.send(fastcgi_request("GET"));
+        role.asked_until(|report| {
+            report.app_queue.arrived == n + 1 && u64::from(report.app_queue.waiting) == n.min(2)
+        });
+        conns.push(conn);
+    }
+    let mut refused = Vec::new();
+    conns.pop().unwrap().read_to_end(&mut refused).unwrap();
+    let refused = String::from_utf8_lossy(&refused).into_owned();
+    assert!(refused.contains("Status: 503\r\n") && refused.contains("Retry-After: 1\r\n"), "{refused:?}");
+    // One of those that wait has gone.
+    drop(conns.pop());
+    role.asked_until(|report| report.app_queue.waiting == 1);
+    for mut conn in conns {
+        go.send(()).unwrap();
+        let mut answer = Vec::new();
+        conn.read_to_end(&mut answer).unwrap();
+        assert!(String::from_utf8_lossy(&answer).contains("\r\n\r\ndone"));
+    }
+    let report = role.asked_until(|report| report.app_face.status[1] == 2);
+    let queue = &report.app_queue;
+    assert_eq!((queue.arrived, queue.waiting, queue.shed), (4, 0, 1));
+    assert_eq!((report.app_face.status[4], report.app_face.broken), (1, 1));
+    assert!(queue.waited_us > 0 && server.connections() == 2);
 }
 
 #[test]

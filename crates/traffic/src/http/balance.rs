@@ -256,9 +256,11 @@ mod tests {
         let (_, tunnel) = held.iter().find(|(place, _)| *place == 1).unwrap();
         tunnel.becomes_tunnel();
         tunnel.becomes_tunnel();
-        assert_eq!((all[1].instance.in_flight(), all[1].instance.tunnels()), (3, 1));
+        let report = all[1].report();
+        assert_eq!((report.in_flight, report.tunnels), (3, 1));
         assert_eq!(choose(all.iter(), &Tried::default(), terms, &rng), Some(1));
         drop(held);
-        assert_eq!((all[1].instance.in_flight(), all[1].instance.tunnels()), (0, 0));
+        let report = all[1].report();
+        assert_eq!((report.in_flight, report.tunnels), (0, 0));
     }
 }

@@ -163,11 +163,6 @@ impl Instance {
         self.held.load(Ordering::Relaxed) as u32
     }
 
-    /// How many tunnels it holds.
-    pub(crate) fn tunnels(&self) -> u32 {
-        (self.held.load(Ordering::Relaxed) >> 32) as u32
-    }
-
     /// Whether it holds `most` requests. A tunnel is none: it may be open for hours and do nothing.
     pub(crate) fn is_full(&self, most: Option<u32>) -> bool {
         most.is_some_and(|most| requests(self.held.load(Ordering::Relaxed)) >= most)
@@ -175,9 +170,11 @@ impl Instance {
 
     /// What a report says of it.
     pub(crate) fn report(&self) -> UpstreamReport {
+        // Before the counters: whoever is told of a zero is told of the last answer too.
+        let held = self.held.load(Ordering::Acquire);
         UpstreamReport {
-            in_flight: self.in_flight(),
-            tunnels: self.tunnels(),
+            in_flight: held as u32,
+            tunnels: (held >> 32) as u32,
             ejected: None,
             traffic: self.counters.total(),
         }

@@ -397,6 +397,20 @@ impl Role {
         }
     }
 
+    /// As [`Role::report_until`], asking again at once: routes that are too old change nothing and are
+    /// answered with a report.
+    pub fn asked_until(&mut self, good: impl Fn(&Report) -> bool) -> Report {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            self.runtime.block_on(self.client.send_routes(&Routes::default())).unwrap();
+            let report = self.runtime.block_on(self.client.next_report()).unwrap();
+            if good(&report) {
+                return report;
+            }
+            assert!(Instant::now() < until, "never reported, last was {report:#?}");
+        }
+    }
+
     pub fn connect(&self) -> Conn {
         Conn::tcp(self.web)
     }
