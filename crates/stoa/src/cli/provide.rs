@@ -34,7 +34,7 @@ pub(crate) fn provide(
             format!("install it by hand; the site needs it for {}", need.what_for),
         ));
     }
-    let ensured = session.wait(users::ensure()).map_err(|_| interrupted())?;
+    let ensured = session.wait(users::ensure(&loaded.paths)).map_err(|_| interrupted())?;
     ensured.map(drop).map_err(|error| {
         Failure::failed(
             "the users that the tiers run as cannot be made",

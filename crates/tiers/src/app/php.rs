@@ -7,6 +7,7 @@ use super::run::{RunError, base, environment};
 use crate::host::credentials::Credentials;
 use crate::host::launch::{Launch, RenderedFile, StopSignal};
 use crate::host::programs;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use stoa_model::spec::AppSpec;
 use stoa_model::{InstanceId, Paths};
@@ -17,6 +18,7 @@ pub fn launch(
     spec: &AppSpec,
     paths: &Paths,
     credentials: &Credentials,
+    secrets: &BTreeMap<String, String>,
 ) -> Result<Launch, RunError> {
     let program = programs::find_php_fpm().ok_or(RunError::NoPhp)?;
     let file = paths.instance(instance).join("php-fpm.conf");
@@ -29,7 +31,7 @@ pub fn launch(
         "--fpm-config".into(),
         file.clone().into(),
     ];
-    let environment = environment(Some(instance), spec, paths, credentials);
+    let environment = environment(Some(instance), spec, paths, credentials, secrets);
     let mut launch = base(instance, spec, paths, environment, argv);
     launch.stop_signal = StopSignal::Quit;
     launch.files.push(RenderedFile { path: file, text, secret: false });

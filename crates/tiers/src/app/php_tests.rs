@@ -53,7 +53,7 @@ async fn php_fpm_accepts_its_configuration_answers_its_ping_and_ends_cleanly() {
         secrets: Default::default(),
     };
     assert_eq!(check(&spec).await, Err("its socket is not there".to_owned()));
-    let launch = launch(APP_1, &spec, &paths, &Credentials::generate().unwrap()).unwrap();
+    let launch = launch(APP_1, &spec, &paths, &Credentials::generate().unwrap(), &BTreeMap::new()).unwrap();
     let root_user = rustix::process::geteuid().is_root();
     for folder in launch.folders.iter().chain([&paths.release(&spec.release), &paths.instance(APP_1)]) {
         fs::create_dir_all(folder).unwrap();

@@ -1,11 +1,13 @@
 //! How an application instance is run: its argv and its whole environment.
 //!
-//! Secrets stand in the environment only: everybody on the machine can read another process' arguments.
+//! Secrets stand in the environment only: everybody on the machine can read another process' arguments, and
+//! nobody but its own user and root its environment.
 
 use super::{expand, php};
 use crate::database::accounts;
 use crate::host::credentials::Credentials;
 use crate::host::launch::{Launch, Limits, RunAs, StopSignal};
+use crate::host::users;
 use crate::tool::look_up;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,6 +21,9 @@ const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 
 /// Folders of a release that hold the programs it brings along, the first one wins.
 const RELEASE_PATH: [&str; 5] = [".venv/bin", "venv/bin", "node_modules/.bin", "vendor/bin", "bin"];
+
+/// A secret of at least so many bytes is looked for in other variables.
+const TELLING: usize = 6;
 
 /// An application cannot be run as its file says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +47,7 @@ pub enum RunError {
     /// A secret would stand in the argv.
     #[error(
         "{command:?} puts ${name} into the arguments, where every user of this machine could read the \
-         password in it; let the application read {name} from its environment"
+         secret in it; let the application read {name} from its environment"
     )]
     SecretArgument {
         /// The command as written.
@@ -76,33 +81,36 @@ pub enum RunError {
     },
 }
 
-/// How `instance` is started.
+/// How `instance` is started. `secrets` are those that its spec names.
 pub fn launch(
     instance: InstanceId,
     spec: &AppSpec,
     paths: &Paths,
     credentials: &Credentials,
+    secrets: &BTreeMap<String, String>,
 ) -> Result<Launch, RunError> {
     if spec.kind == AppKind::Php {
-        return php::launch(instance, spec, paths, credentials);
+        return php::launch(instance, spec, paths, credentials, secrets);
     }
     let command = spec.run.as_ref().ok_or(RunError::NoCommand)?;
-    let environment = environment(Some(instance), spec, paths, credentials);
-    let argv = argv(command, &environment, &paths.release(&spec.release), credentials)?;
+    let environment = environment(Some(instance), spec, paths, credentials, secrets);
+    let argv = argv(command, &environment, &paths.release(&spec.release), credentials, secrets)?;
     Ok(base(instance, spec, paths, environment, argv))
 }
 
-/// The environment of an instance, or of a single command (`stoa run -- CMD`) where none is named.
+/// The environment of an instance, or of a single command (`stoa run -- CMD`) where none is named. A secret
+/// wins over a variable of the same name, and further variables may hold it (`$NAME`).
 pub fn environment(
     instance: Option<InstanceId>,
     spec: &AppSpec,
     paths: &Paths,
     credentials: &Credentials,
+    secrets: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     let mut variables = basics(&spec.release, paths);
     let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
     set("STOA_SITE", spec.site.to_string());
-    set("STOA_ENVIRONMENT", "production".to_owned());
+    set("STOA_ENVIRONMENT", spec.environment.to_string());
     set("STOA_INSTANCE", instance.map_or_else(|| "run".to_owned(), |id| id.to_string()));
     set("PYTHONUNBUFFERED", "1".to_owned());
     if let (Endpoint::Tcp(address), true) = (&spec.endpoint, instance.is_some()) {
@@ -118,11 +126,14 @@ pub fn environment(
         set("CACHE_URL", url.clone());
         set(name, url);
     }
+    let given = || secrets.iter().map(|(name, value)| (name.clone(), value.clone()));
+    variables.extend(given());
     let own = spec.env.iter().map(|(name, value)| {
         (name.clone(), expand::expand_known(value, |name| variables.get(name).map(String::as_str)))
     });
     let own: Vec<(String, String)> = own.collect();
     variables.extend(own);
+    variables.extend(given());
     variables
 }
 
@@ -133,14 +144,17 @@ pub fn argv(
     environment: &BTreeMap<String, String>,
     release: &Path,
     credentials: &Credentials,
+    secrets: &BTreeMap<String, String>,
 ) -> Result<Vec<OsString>, RunError> {
     let written = || command.words().join(" ");
-    let secrets = [credentials.app(), credentials.cache()];
-    let secrets = secrets.into_iter().flat_map(|secret| [secret.to_owned(), encoded(secret)]);
-    let secrets: Vec<String> = secrets.filter(|secret| !secret.is_empty()).collect();
+    let generated = [credentials.app(), credentials.cache()];
+    let generated = generated.into_iter().flat_map(|secret| [secret.to_owned(), encoded(secret)]);
+    // A short one would be found in values that have nothing to do with it; by its name it is refused too.
+    let given = secrets.values().filter(|value| value.len() >= TELLING).cloned();
+    let hidden: Vec<String> = generated.chain(given).filter(|secret| !secret.is_empty()).collect();
     for name in command.words().iter().flat_map(|word| expand::variables(word)) {
         let value = environment.get(name).map_or("", String::as_str);
-        if secrets.iter().any(|secret| value.contains(secret.as_str())) {
+        if secrets.contains_key(name) || hidden.iter().any(|secret| value.contains(secret.as_str())) {
             return Err(RunError::SecretArgument { command: written(), name: name.to_owned() });
         }
     }
@@ -174,7 +188,7 @@ pub(super) fn resolve(
 pub(super) fn basics(release: &ReleaseId, paths: &Paths) -> BTreeMap<String, String> {
     let folder = paths.release(release);
     let own = RELEASE_PATH.map(|inner| folder.join(inner).to_string_lossy().into_owned());
-    let user = if rustix::process::geteuid().is_root() { "stoa-app".to_owned() } else { caller() };
+    let user = if rustix::process::geteuid().is_root() { users::name(paths, Tier::App) } else { caller() };
     [
         ("PATH", format!("{}:{SYSTEM_PATH}", own.join(":"))),
         ("HOME", home(paths).to_string_lossy().into_owned()),

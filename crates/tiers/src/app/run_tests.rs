@@ -63,7 +63,7 @@ fn an_instance_gets_its_place_and_its_secrets_by_the_environment() {
     spec.env.insert("SQLALCHEMY_URI".into(), "${DATABASE_URL}?x=1".into());
     spec.env.insert("PRICE".into(), "$5 and $UNKNOWN".into());
     spec.env.insert("LANG".into(), "de_DE.UTF-8".into());
-    let launch = launch(APP_1, &spec, &paths, &credentials()).unwrap();
+    let launch = launch(APP_1, &spec, &paths, &credentials(), &BTreeMap::new()).unwrap();
     assert_eq!(words(&launch), ["app:app", "--bind", "127.0.0.1:20001", "--name", "app-1"]);
     let release = paths.release(&spec.release);
     assert_eq!(launch.argv[0], release.join(".venv/bin/gunicorn"));
@@ -96,7 +96,7 @@ fn an_instance_gets_its_place_and_its_secrets_by_the_environment() {
 #[test]
 fn a_single_command_has_no_place_of_its_own() {
     let (_root, paths) = world();
-    let environment = environment(None, &spec("serve"), &paths, &credentials());
+    let environment = environment(None, &spec("serve"), &paths, &credentials(), &BTreeMap::new());
     assert_eq!(environment["STOA_INSTANCE"], "run");
     assert!(!environment.contains_key("PORT") && environment.contains_key("DATABASE_URL"));
 }
@@ -113,25 +113,56 @@ fn a_secret_never_becomes_an_argument() {
     ] {
         let mut spec = spec(run);
         spec.env.insert("MINE".into(), "url=$DATABASE_URL".into());
-        let error = launch(APP_1, &spec, &paths, &credentials()).unwrap_err();
+        let error = launch(APP_1, &spec, &paths, &credentials(), &BTreeMap::new()).unwrap_err();
         assert_eq!(error, RunError::SecretArgument { command: run.into(), name: name.into() });
+    }
+}
+
+#[test]
+fn secrets_are_in_the_environment_and_win_but_never_in_the_arguments() {
+    let (_root, paths) = world();
+    let given = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let secrets = given(&[("SENTRY_KEY", "abcdef0123456789"), ("PIN", "1")]);
+    let mut spec = spec("gunicorn --bind $HOST:$PORT");
+    spec.environment = "staging".parse().unwrap();
+    spec.env.insert("PIN".into(), "loses".into());
+    spec.env.insert("SENTRY_DSN".into(), "https://$SENTRY_KEY@sentry.example/1".into());
+    let started = launch(APP_1, &spec, &paths, &credentials(), &secrets).unwrap();
+    let get = |name: &str| started.environment.get(std::ffi::OsStr::new(name)).map(|v| v.to_str().unwrap());
+    for (name, value) in [
+        ("SENTRY_KEY", "abcdef0123456789"),
+        ("PIN", "1"),
+        ("SENTRY_DSN", "https://abcdef0123456789@sentry.example/1"),
+        ("STOA_ENVIRONMENT", "staging"),
+    ] {
+        assert_eq!(get(name), Some(value), "{name}");
+    }
+    for (run, name) in
+        [("gunicorn --key $SENTRY_KEY", "SENTRY_KEY"), ("serve x${PIN}", "PIN"), ("serve $SENTRY_DSN", "SENTRY_DSN")]
+    {
+        spec.run = Some(CommandLine::parse(run).unwrap());
+        let error = launch(APP_1, &spec, &paths, &credentials(), &secrets).unwrap_err();
+        assert_eq!(error, RunError::SecretArgument { command: run.into(), name: name.into() });
+        assert!(!error.to_string().contains("abcdef"), "{error}");
     }
 }
 
 #[test]
 fn a_program_or_variable_that_is_missing_is_named_with_what_there_is() {
     let (_root, paths) = world();
-    let error = launch(APP_1, &spec("gunicron app"), &paths, &credentials()).unwrap_err().to_string();
+    let error = launch(APP_1, &spec("gunicron app"), &paths, &credentials(), &BTreeMap::new()).unwrap_err().to_string();
     assert!(
         error.starts_with("there is no program \"gunicron\" for \"gunicron app\": looked in .venv/bin"),
         "{error}"
     );
-    let error = launch(APP_1, &spec("gunicorn $PROT"), &paths, &credentials()).unwrap_err().to_string();
+    let error = launch(APP_1, &spec("gunicorn $PROT"), &paths, &credentials(), &BTreeMap::new()).unwrap_err().to_string();
     assert!(error.contains("uses $PROT, which nothing sets; there are CACHE_URL, "), "{error}");
     // A path is one inside the release; a file that is not executable is no program.
-    let serve = launch(APP_1, &spec("./serve"), &paths, &credentials()).unwrap();
+    let serve = launch(APP_1, &spec("./serve"), &paths, &credentials(), &BTreeMap::new()).unwrap();
     assert!(serve.argv[0].to_str().unwrap().ends_with("7-3fa9c21/./serve"));
-    let python = launch(APP_1, &spec("python3 -m http.server $PORT"), &paths, &credentials()).unwrap();
+    let python = launch(APP_1, &spec("python3 -m http.server $PORT"), &paths, &credentials(), &BTreeMap::new()).unwrap();
     assert_eq!(python.argv[0], "/usr/bin/python3");
 }
 

@@ -28,6 +28,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("cargo", "cargo"),
     ("useradd", "passwd"),
     ("groupadd", "passwd"),
+    ("userdel", "passwd"),
+    ("groupdel", "passwd"),
 ];
 
 /// The environment of a helper program that needs none of the caller's.
