@@ -22,6 +22,15 @@ pub struct Scaling {
     /// How many requests one instance was seen to work on at once, in thousandths; none before that could
     /// be told.
     pub concurrency_milli: Option<u64>,
+    /// Whether it was seen to work on no more than that; otherwise it is at least that.
+    #[serde(default)]
+    pub saturated: bool,
+    /// How long an instance that was not crowded took for one request, in microseconds.
+    #[serde(default)]
+    pub service_us: Option<u64>,
+    /// When instances were last added.
+    #[serde(default)]
+    pub grown: Option<Time>,
     /// The most that the balancers let through to one instance and let wait; none: no bound.
     pub admission: Option<crate::routes::Admission>,
 }
@@ -35,6 +44,9 @@ pub struct Trial {
     pub from: u16,
     /// Answered requests a second before, in thousandths.
     pub answered_milli: u64,
+    /// When the first of the new instances served.
+    #[serde(default)]
+    pub served: Option<Time>,
 }
 
 /// More instances than this do not help.
@@ -46,4 +58,7 @@ pub struct Ceiling {
     pub until: Time,
     /// What was seen.
     pub because: String,
+    /// Whether it is the machine that is full; believed only as long as it is.
+    #[serde(default)]
+    pub machine: bool,
 }
