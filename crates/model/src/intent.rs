@@ -24,6 +24,9 @@ pub struct Intent {
     /// Grows with every secret that is set or taken away: instances are replaced, to be given the new ones.
     #[serde(default)]
     pub secrets: u64,
+    /// Releases with a lower number were built in another way: the same code makes a new one.
+    #[serde(default)]
+    pub built_from: u32,
 }
 
 /// Whether the site should run.

@@ -33,6 +33,8 @@ pub enum Kind {
     Failed,
     /// The routes changed.
     Routes,
+    /// The controller decided something: a phase of a deployment, another count of a tier.
+    Decided,
     /// Something happened by itself: a process died, a check failed, a check passed again.
     Seen,
     /// A plan was refused as unsafe.

@@ -1,6 +1,7 @@
 //! The daemon's API: all of it on a private Unix socket, what only tells on a TCP port of the loopback
 //! interface. It asks the store and the operator; it decides nothing.
 
+mod deployment;
 mod metrics;
 mod status;
 pub(crate) mod types;
@@ -21,7 +22,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use stoa_model::Paths;
 use tokio::net::{TcpListener, UnixListener};
-use types::{Problem, RestartRequest, ScaleRequest, UpRequest};
+use types::{
+    DeployRequest, Problem, PromoteRequest, RestartRequest, RollbackRequest, ScaleRequest, SecretRequest,
+    UpRequest,
+};
 
 /// The first port the API tries; where another site has it, the next free one.
 const FIRST_PORT: u16 = 7070;
@@ -64,6 +68,11 @@ pub(crate) async fn serve(paths: &Paths, state: State) -> miette::Result<()> {
         .clone()
         .route("/v1/up", post(up))
         .route("/v1/plan", post(plan))
+        .route("/v1/deploy", post(deploy))
+        .route("/v1/rollback", post(rollback))
+        .route("/v1/promote", post(promote))
+        .route("/v1/releases", get(releases))
+        .route("/v1/secrets", get(secrets).post(set_secret))
         .route("/v1/scale", post(scale))
         .route("/v1/restart", post(restart))
         .route("/v1/down", post(down))
@@ -152,6 +161,34 @@ async fn up(Shared(context): Shared<Context>, Json(request): Json<UpRequest>) ->
 
 async fn plan(Shared(context): Shared<Context>, Json(request): Json<UpRequest>) -> Response {
     answer(context.state.operator.plan(request).await)
+}
+
+async fn deploy(Shared(context): Shared<Context>, Json(request): Json<DeployRequest>) -> Response {
+    let operator = &context.state.operator;
+    match request.dry_run {
+        true => answer(operator.preview_deploy(request).await),
+        false => answer(operator.deploy(request).await),
+    }
+}
+
+async fn rollback(Shared(context): Shared<Context>, Json(request): Json<RollbackRequest>) -> Response {
+    answer(context.state.operator.rollback(request).await)
+}
+
+async fn promote(Shared(context): Shared<Context>, Json(request): Json<PromoteRequest>) -> Response {
+    answer(context.state.operator.promote(request).await)
+}
+
+async fn releases(Shared(context): Shared<Context>) -> Response {
+    answer(context.state.operator.releases().await)
+}
+
+async fn secrets(Shared(context): Shared<Context>) -> Response {
+    answer(context.state.operator.secrets().await)
+}
+
+async fn set_secret(Shared(context): Shared<Context>, Json(request): Json<SecretRequest>) -> Response {
+    answer(context.state.operator.set_secret(request).await)
 }
 
 async fn scale(Shared(context): Shared<Context>, Json(request): Json<ScaleRequest>) -> Response {

@@ -1,7 +1,7 @@
 //! The site as it stands, put together for people from what is known and decided.
 
-use super::State;
 use super::types::{BuildStatus, DaemonStatus, InstanceState, InstanceStatus, Problem, Status, TierStatus};
+use super::{State, deployment};
 use crate::store::Store;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::PoisonError;
@@ -38,6 +38,7 @@ pub(super) async fn status(state: &State, api: Option<SocketAddr>) -> Result<Sta
         Some(planned) => (planned.intent == intent && planned.plan.settled(), planned.plan.waiting),
         None => (false, Vec::new()),
     };
+    let deployment = deployment::deployment(&intent, &roster, &routes, &waiting, clock::now());
     let trouble = state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(Status {
         site: intent.site.name.clone(),
@@ -52,7 +53,7 @@ pub(super) async fn status(state: &State, api: Option<SocketAddr>) -> Result<Sta
         build: view.build(),
         waiting,
         failures: view.failures(trouble),
-        deployment: None,
+        deployment,
         environment: intent.site.environment.clone(),
         term: roster.term,
         daemon: DaemonStatus {
@@ -103,7 +104,7 @@ impl View<'_> {
             software: self.software(tier),
             wanted,
             ready: u16::try_from(ready).unwrap_or(u16::MAX),
-            scaling: None,
+            scaling: deployment::scaling(self.intent, self.roster, tier),
             instances,
         })
     }

@@ -69,12 +69,12 @@ impl<S: Store> Agent<S> {
 
     /// Starts this host's steps of the plan that are not under way yet.
     pub(crate) async fn act(&self) {
-        let Planned { number, plan, .. } = match self.store.plan().await {
+        let Planned { number, intent, plan } = match self.store.plan().await {
             Ok(Some(planned)) => planned,
             Ok(None) => return,
             Err(error) => return tracing::error!("{error}"),
         };
-        self.hands.publish(&plan.routes, &plan.roster);
+        self.hands.publish(&intent, &plan.routes, &plan.roster);
         if std::mem::replace(&mut lock(&self.work).acted_on, number) == number {
             return;
         }

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 /// How often an instance that is well is asked.
 const WELL: Millis = Millis(1000);
-/// How often one that is not (yet) well is asked.
+/// How often one that is not well, or has not passed as often as is needed yet, is asked.
 const UNWELL: Millis = Millis(100);
 /// What does not answer within this is not well.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,6 +43,8 @@ struct State {
     asked: BTreeMap<InstanceId, Asked>,
     databases: BTreeMap<InstanceId, Answer>,
     data: BTreeMap<InstanceId, (Time, DataState)>,
+    /// How many checks in a row a new instance has to pass.
+    needed: u32,
     /// The server that is installed; asked once, its answer costs a process.
     installed: Option<database::data::Installed>,
 }
@@ -53,8 +55,8 @@ struct Asked {
     started: Time,
     /// When it answered, or should have, last.
     last: Option<Time>,
-    /// Whether the last answer was a good one.
-    well: bool,
+    /// How many good answers it gave in a row.
+    passes: u32,
     /// A check is under way.
     under_way: bool,
 }
@@ -79,6 +81,11 @@ impl Checks {
         Checks { shared: Arc::new(Shared { processes, paths, credentials, wake, state }) }
     }
 
+    /// How many checks in a row a new instance has to pass.
+    pub(crate) fn need(&self, passes: u32) {
+        self.shared.state().needed = passes;
+    }
+
     /// Begins every check that is due; none is waited for.
     pub(crate) fn run_due(&self) {
         let running = self.shared.processes.running();
@@ -86,15 +93,15 @@ impl Checks {
         state.asked.retain(|id, asked| {
             running.iter().any(|subject| subject.instance == *id && subject.started == asked.started)
         });
-        let now = clock::now();
+        let (now, needed) = (clock::now(), state.needed.max(1));
         for subject in running.into_iter().filter(|subject| subject.instance.tier != Tier::Balancer) {
             let asked = state.asked.entry(subject.instance).or_insert(Asked {
                 started: subject.started,
                 last: None,
-                well: false,
+                passes: 0,
                 under_way: false,
             });
-            let pause = if asked.well { WELL } else { UNWELL };
+            let pause = if asked.passes >= needed { WELL } else { UNWELL };
             let due = asked.last.is_none_or(|last| now.since(last) >= pause);
             if due && !asked.under_way {
                 asked.under_way = true;
@@ -192,9 +199,12 @@ async fn ask(shared: Arc<Shared>, subject: Subject) {
     let well = result.is_ok();
     shared.processes.record_check(id, started, result);
     let mut state = shared.state();
+    let needed = state.needed.max(1);
     if let Some(asked) = state.asked.get_mut(&id).filter(|asked| asked.started == started) {
-        let changed = asked.well != well || asked.last.is_none();
-        (asked.well, asked.under_way, asked.last) = (well, false, Some(clock::now()));
+        let passes = if well { asked.passes.saturating_add(1) } else { 0 };
+        let news = passes <= needed || asked.last.is_none();
+        let changed = news && asked.passes != passes;
+        (asked.passes, asked.under_way, asked.last) = (passes, false, Some(clock::now()));
         if changed {
             shared.wake.notify_one();
         }

@@ -3,12 +3,13 @@
 //! It judges through `decide` alone and touches nothing: acting is the agents' part.
 
 use super::known::Known;
+use super::told;
 use crate::store::{NewEntry, Store, StoreError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use stoa_model::intent::Power;
 use stoa_model::journal::Kind;
-use stoa_model::{Intent, Millis, Paths, Plan, Routes, Time};
+use stoa_model::{Intent, Millis, Paths, Plan, Time};
 use stoa_tiers::host::clock;
 
 /// A command that starts a daemon asks something of it within this time.
@@ -81,8 +82,9 @@ impl<S: Store> Controller<S> {
             return Ok(Outlook::UnderWay);
         }
         self.store.put_plan(&intent, &plan).await?;
-        if plan.routes.generation != known.routes.generation {
-            self.store.append(&[routes_entry(&known.routes, &plan.routes)]).await?;
+        self.store.append(&told::entries(&known, &plan)).await?;
+        if let Some(outcome) = told::outcome(&known.roster, &plan.roster) {
+            self.store.end_deployment(&outcome).await?;
         }
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(self.outlook(&intent, &plan))
@@ -117,34 +119,5 @@ impl<S: Store> Controller<S> {
         if let Err(error) = self.store.append(&[entry]).await {
             tracing::error!("the journal cannot be written: {error}");
         }
-    }
-}
-
-/// What changed, as the journal tells it.
-fn routes_entry(before: &Routes, after: &Routes) -> NewEntry {
-    let all = |routes: &Routes| routes.web.iter().chain(&routes.app).cloned().collect::<Vec<_>>();
-    let (old, new) = (all(before), all(after));
-    let known = |list: &[stoa_model::routes::Route], route: &stoa_model::routes::Route| {
-        list.iter().any(|other| other.instance == route.instance && other.started == route.started)
-    };
-    let added: Vec<_> = new.iter().filter(|route| !known(&old, route)).collect();
-    let removed: Vec<_> =
-        old.iter().filter(|route| !new.iter().any(|other| other.instance == route.instance)).collect();
-    let names = |list: &[&stoa_model::routes::Route]| {
-        list.iter().map(|route| route.instance.to_string()).collect::<Vec<_>>().join(", ")
-    };
-    let mut parts = Vec::new();
-    if !added.is_empty() {
-        parts.push(format!("{} added", names(&added)));
-    }
-    if !removed.is_empty() {
-        parts.push(format!("{} removed", names(&removed)));
-    }
-    let because: Vec<&str> = added.iter().map(|route| route.because.as_str()).collect();
-    NewEntry {
-        kind: Kind::Routes,
-        subject: format!("generation {}", after.generation),
-        text: if parts.is_empty() { "how they are served changed".to_owned() } else { parts.join("; ") },
-        because: because.join("; "),
     }
 }

@@ -6,7 +6,7 @@
 mod act;
 mod source;
 
-pub(crate) use source::would_take;
+pub(crate) use source::{Numbering, TakenRelease, would_take};
 
 use super::checks::Checks;
 use super::faces::Faces;
@@ -17,16 +17,21 @@ use stoa_model::control::Report;
 use stoa_model::deployment::Tasks;
 use stoa_model::observed::{DataState, Detail, InstanceObserved, ProcessState, ReleaseState};
 use stoa_model::plan::STATIC_ROOTS;
-use stoa_model::{Digest, Endpoint, InstanceId, Paths, Port, ReleaseId, Roster, Routes, Spec, Tier};
+use stoa_model::{
+    Digest, Endpoint, InstanceId, Intent, Millis, Paths, Port, ReleaseId, Roster, Routes, Spec, Tier, Time,
+};
 use stoa_tiers::app;
 use stoa_tiers::host::credentials::Credentials;
 use stoa_tiers::host::processes::Processes;
 use stoa_tiers::host::users::Users;
-use stoa_tiers::host::{files, ports};
+use stoa_tiers::host::{clock, files, ports};
 use tokio::sync::Notify;
 
 /// Ports that a plan may hand out; more than any plan needs at once.
 const FREE_PORTS: usize = 48;
+
+/// A balancer reports once a second; a report that is older says nothing of now.
+const HEARD_FRESH: Millis = Millis(2500);
 
 /// This host's eyes and hands.
 pub(crate) struct Hands {
@@ -59,7 +64,7 @@ impl Hands {
     /// Takes over what runs on this host.
     pub(crate) async fn open(paths: Paths, wake: Arc<Notify>) -> Result<Self, String> {
         let told = |error: &dyn std::error::Error| error.to_string();
-        let users = Users::installed().map_err(|error| told(&error))?;
+        let users = Users::installed(&paths).map_err(|error| told(&error))?;
         files::ensure_state(&paths, &users).map_err(|error| told(&error))?;
         let credentials = Credentials::load_or_create(&paths).map_err(|error| told(&error))?;
         let processes = Processes::new(paths.clone(), users.clone());
@@ -97,6 +102,19 @@ impl Hands {
         roles.keys().filter_map(|id| Some(self.links.heard(*id)?.report)).collect()
     }
 
+    /// What every running balancer said just now, with its start; none where one of them is silent: what it
+    /// would have counted is not zero.
+    pub(crate) fn heard(&self) -> Option<Vec<(InstanceId, Time, Report)>> {
+        let now = clock::now();
+        let roles = balancers(&self.processes);
+        let fresh = |(id, (started, _)): (&InstanceId, &(Time, Endpoint))| {
+            let heard = self.links.heard(*id)?;
+            let is_fresh = heard.started == *started && now.since(heard.at) < HEARD_FRESH;
+            is_fresh.then_some((*id, *started, heard.report))
+        };
+        roles.iter().map(fresh).collect()
+    }
+
     /// Looks at everything, and has checked what is due.
     pub(crate) async fn look(&self) -> Look {
         self.links.keep(&balancers(&self.processes));
@@ -129,9 +147,10 @@ impl Hands {
         }
     }
 
-    /// Lets every balancer serve by these routes.
-    pub(crate) fn publish(&self, routes: &Routes, roster: &Roster) {
+    /// Lets every balancer serve by these routes, and looks at what else was decided.
+    pub(crate) fn publish(&self, intent: &Intent, routes: &Routes, roster: &Roster) {
         self.links.publish(routes);
+        self.checks.need(intent.site.deploy.checks);
         let given = roster.instances.values().filter_map(|place| place.endpoint.port()).collect();
         *self.given.lock().unwrap_or_else(PoisonError::into_inner) = given;
     }
@@ -151,7 +170,7 @@ impl Hands {
     fn hear_balancers(&self) {
         for subject in self.processes.running().iter().filter(|s| s.instance.tier == Tier::Balancer) {
             if let Some(heard) = self.links.heard(subject.instance).filter(|h| h.started == subject.started) {
-                let silent = stoa_tiers::host::clock::now().since(heard.at) > super::checks::SILENT;
+                let silent = clock::now().since(heard.at) > super::checks::SILENT;
                 let result = if silent { Err("it has not reported for a while".to_owned()) } else { Ok(()) };
                 self.processes.record_check(subject.instance, subject.started, result);
             }

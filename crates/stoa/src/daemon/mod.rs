@@ -10,10 +10,12 @@ mod housekeeping;
 mod keeper;
 mod known;
 mod links;
+mod meter;
 mod operator;
 mod preview;
 mod seen;
 mod start;
+mod told;
 
 pub(crate) use controller::Trouble;
 pub(crate) use gauges::Gauges;
@@ -60,6 +62,7 @@ async fn serve(paths: &Paths) -> miette::Result<()> {
     let gauges = Arc::new(Gauges::new());
     tokio::spawn(gauges::run(gauges.clone(), hands.clone(), paths.clone()));
     tokio::spawn(housekeeping::run(paths.clone()));
+    tokio::spawn(meter::run(store.clone(), hands.clone()));
     let operator =
         Operator::new(paths.clone(), store.clone(), hands, agent.clone(), wake.clone(), down_asked);
     let operator = Arc::new(operator);

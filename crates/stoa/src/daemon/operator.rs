@@ -1,8 +1,11 @@
-//! What the operator may ask of a running daemon: up, scale, restart, down. Each changes the intent and
+//! What the operator may ask of a running daemon: up, scale, restart, down, releases, secrets. Each changes the intent and
 //! wakes the cycle; none of them does anything to the site itself.
 
+mod deploy;
+mod secrets;
+
 use super::agent::Agent;
-use super::hands::Hands;
+use super::hands::{Hands, Numbering};
 use super::known::Known;
 use crate::api::types::{
     Accepted, Environment, Problem, RestartRequest, ScaleRequest, UpAccepted, UpRequest,
@@ -11,9 +14,11 @@ use crate::store::{NewEntry, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use stoa_model::deployment::{DeployKind, DeployOrder, Phase};
 use stoa_model::intent::Power;
 use stoa_model::journal::Kind;
 use stoa_model::{Intent, Paths, Plan, ReleaseId, Tier};
+use stoa_tiers::host::clock;
 use tokio::sync::{Mutex, Notify};
 
 /// The most instances of a tier.
@@ -66,10 +71,21 @@ impl<S: Store> Operator<S> {
             why,
             next: "stop what holds it, or choose another address in [balancer] listen".to_owned(),
         })?;
-        let anew = before.as_ref().is_some_and(|before| builds_otherwise(before, &request.site));
-        let taken = self.hands.take_source(&request.site, anew).await.map_err(|problem| *problem)?;
+        self.refuse_missing_secrets(&request.site)?;
+        let numbering = self.up_numbering(before.as_ref(), &request.site).await?;
+        let taken = self.hands.take_source(&request.site, numbering).await.map_err(|problem| *problem)?;
         let journal = self.store.last_entry().await.map_err(kept_not)?;
-        let intent = next_intent(before, request.site, taken.release.clone());
+        if let Some(before) = before.as_ref().filter(|before| before.power == Power::On) {
+            self.refuse_while_deploying(before, Some(&taken.release)).await?;
+        }
+        let reference = request.site.source.reference.clone();
+        let mut intent = next_intent(before, request.site, taken.release.clone(), numbering);
+        if self.is_new_order(&intent).await? {
+            let number = intent.deploy.number.next();
+            intent.deploy =
+                DeployOrder { number, kind: DeployKind::Up, by: request.by, at_unix_ms: clock::unix_ms() };
+            self.keep_order(&intent, reference).await?;
+        }
         self.down_asked.store(false, Ordering::Relaxed);
         self.store.put_intent(&intent, Some(&request.text)).await.map_err(kept_not)?;
         let text = format!("up with release {}", taken.release);
@@ -80,13 +96,14 @@ impl<S: Store> Operator<S> {
     /// What `up` would do now; changes nothing.
     pub(crate) async fn plan(&self, request: UpRequest) -> Result<Plan, Problem> {
         let before = self.store.intent().await.map_err(kept_not)?;
-        let anew = before.as_ref().is_some_and(|before| builds_otherwise(before, &request.site));
-        let release = self.hands.would_take(&request.site, anew).await.map_err(|problem| *problem)?;
+        let numbering = self.up_numbering(before.as_ref(), &request.site).await?;
+        let taken = self.hands.would_take(&request.site, numbering).await.map_err(|problem| *problem)?;
+        let release = taken.release;
         let mut known = Known::read(&*self.store).await.map_err(kept_not)?;
         for host in known.observed.hosts.values_mut() {
             host.releases.entry(release.clone()).or_insert(stoa_model::observed::ReleaseState::Taken);
         }
-        let intent = next_intent(before, request.site, release);
+        let intent = next_intent(before, request.site, release, numbering);
         Ok(stoa_decide::plan(&known.input(&intent, &self.paths)))
     }
 
@@ -178,6 +195,25 @@ impl<S: Store> Operator<S> {
         })
     }
 
+    /// As [`Operator::numbering`], where the site's file may have changed how releases are built.
+    async fn up_numbering(
+        &self,
+        before: Option<&Intent>,
+        site: &stoa_model::Site,
+    ) -> Result<Numbering, Problem> {
+        let Some(before) = before else { return Ok(Numbering::default()) };
+        let numbering = self.numbering(before).await?;
+        Ok(if builds_otherwise(before, site) { numbering.anew() } else { numbering })
+    }
+
+    /// Whether `intent`, whose release was just taken, asks for another release than is served or tried.
+    async fn is_new_order(&self, intent: &Intent) -> Result<bool, Problem> {
+        let (roster, _) = self.store.decided().await.map_err(kept_not)?;
+        let Some(last) = roster.deployment else { return Ok(true) };
+        // One that failed is tried again: the operator asks for it again.
+        Ok(last.to != intent.release || matches!(last.phase, Phase::Failed(_)))
+    }
+
     async fn intent(&self) -> Result<Intent, Problem> {
         let intent = self.store.intent().await.map_err(kept_not)?;
         intent.filter(|intent| intent.power == Power::On).ok_or_else(|| Problem {
@@ -203,7 +239,12 @@ pub(super) fn builds_otherwise(before: &Intent, site: &stoa_model::Site) -> bool
 }
 
 /// The intent after `up`: counts that were typed stay until the file's count changes.
-pub(super) fn next_intent(before: Option<Intent>, site: stoa_model::Site, release: ReleaseId) -> Intent {
+pub(super) fn next_intent(
+    before: Option<Intent>,
+    site: stoa_model::Site,
+    release: ReleaseId,
+    numbering: Numbering,
+) -> Intent {
     let (mut scale, restarts) = match &before {
         Some(before) => (before.scale.clone(), before.restarts.clone()),
         None => (BTreeMap::new(), BTreeMap::new()),
@@ -212,7 +253,8 @@ pub(super) fn next_intent(before: Option<Intent>, site: stoa_model::Site, releas
     if let Some(before) = &before {
         scale.retain(|tier, _| before.site.count(*tier) == site.count(*tier));
     }
-    Intent { site, release, scale, restarts, power: Power::On, deploy, secrets }
+    let built_from = numbering.same_from;
+    Intent { site, release, scale, restarts, power: Power::On, deploy, secrets, built_from }
 }
 
 fn refuse_absent(intent: &Intent, tier: Tier) -> Result<(), Problem> {

@@ -1,7 +1,7 @@
 //! What `up` would do where no daemon runs: the planner's answer for a host on which nothing runs.
 //! Nothing is started, kept or changed.
 
-use super::hands::would_take;
+use super::hands::{Numbering, would_take};
 use super::operator::{builds_otherwise, next_intent};
 use crate::api::types::UpRequest;
 use crate::store::{SqliteStore, Store};
@@ -22,11 +22,18 @@ pub(crate) fn plan(paths: &Paths, request: &UpRequest) -> miette::Result<Plan> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
     runtime.block_on(async {
         let (before, roster, routes) = remembered(paths).await?;
-        let anew = before.as_ref().is_some_and(|before| builds_otherwise(before, &request.site));
-        let release = would_take(paths, &request.site, anew)
+        let mut numbering = Numbering::default();
+        if let Some(before) = &before {
+            numbering.same_from = before.built_from;
+            numbering.next = before.release.number() + 1;
+            if builds_otherwise(before, &request.site) {
+                numbering = numbering.anew();
+            }
+        }
+        let taken = would_take(paths, &request.site, numbering)
             .await
             .map_err(|problem| miette!(help = problem.next, "{}: {}", problem.what, problem.why))?;
-        let intent = next_intent(before, request.site.clone(), release);
+        let intent = next_intent(before, request.site.clone(), taken.release, numbering);
         let observed = nothing_runs(paths, &intent, &roster).await;
         let now = clock::now();
         Ok(stoa_decide::plan(&Input {

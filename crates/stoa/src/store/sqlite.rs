@@ -235,7 +235,8 @@ fn entry_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-const KINDS: [(Kind, &str); 7] = [
+const KINDS: [(Kind, &str); 8] = [
+    (Kind::Decided, "decided"),
     (Kind::Asked, "asked"),
     (Kind::Step, "step"),
     (Kind::Done, "done"),

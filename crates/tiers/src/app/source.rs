@@ -117,14 +117,19 @@ pub async fn take(
 ) -> Result<Taken, SourceError> {
     check_reference(&source.reference)?;
     let sources = paths.mirror().parent().map_or_else(|| paths.root().to_owned(), Path::to_owned);
-    let made = fs::create_dir_all(&sources)
-        .and_then(|()| fs::set_permissions(&sources, fs::Permissions::from_mode(0o700)));
-    made.map_err(FileError::at("make the folder", &sources))?;
+    make_folder(&sources)?;
     let take = Take { source, number, known, paths, origin: name(&source.location) };
     match &source.location {
         SourceLocation::Folder(folder) => take.folder(folder).await,
         SourceLocation::Url(url) => take.url(url).await,
     }
+}
+
+/// The folder of sources, which is nobody else's to read.
+pub(super) fn make_folder(sources: &Path) -> Result<(), FileError> {
+    let made = fs::create_dir_all(sources)
+        .and_then(|()| fs::set_permissions(sources, fs::Permissions::from_mode(0o700)));
+    made.map_err(FileError::at("make the folder", sources))
 }
 
 struct Take<'a> {

@@ -30,7 +30,10 @@ impl Hands {
                 format!("static files come from release {first}")
             }
             Action::Run { task, .. } => return Err(format!("{task} cannot be run yet")),
-            Action::Remove { release } => return Err(format!("{release} cannot be removed yet")),
+            Action::Remove { release } => {
+                app::release::remove(release, &self.paths).await.map_err(|error| error.to_string())?;
+                format!("release {release} is removed")
+            }
             Action::Prepare { instance, spec } => {
                 let Spec::Database(spec) = spec else { return Err("nothing to prepare".to_owned()) };
                 let user = self.users.of(RunAs::Tier(Tier::Database));
@@ -76,7 +79,10 @@ impl Hands {
             Spec::Balancer(balancer) => self.balancer_launch(instance, balancer)?,
             Spec::Web(web) => (nginx::launch(instance, web, paths).map_err(|e| e.to_string())?, Vec::new()),
             Spec::App(app) => {
-                (app::run::launch(instance, app, paths, credentials).map_err(|e| e.to_string())?, Vec::new())
+                let secrets = stoa_tiers::host::Secrets::open(paths).values(&app.secrets.names);
+                let secrets = secrets.map_err(|e| e.to_string())?;
+                let launch = app::run::launch(instance, app, paths, credentials, &secrets);
+                (launch.map_err(|e| e.to_string())?, Vec::new())
             }
             Spec::Database(database) => (
                 database::launch(instance, database, paths, credentials).map_err(|e| e.to_string())?,

@@ -9,6 +9,15 @@ use stoa_tiers::app;
 use stoa_tiers::host::launch::RunAs;
 use stoa_tiers::host::listeners;
 
+/// How releases are numbered, and which of them are as good as new ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Numbering {
+    /// The least number of a new release; used ones are known from the list of deployments.
+    pub(crate) next: u32,
+    /// Releases with a lower number were built in another way.
+    pub(crate) same_from: u32,
+}
+
 /// A source as it was taken for a release.
 pub(crate) struct TakenRelease {
     /// Which.
@@ -25,9 +34,13 @@ impl Hands {
     }
 
     /// Takes the source as it is now.
-    pub(crate) async fn take_source(&self, site: &Site, anew: bool) -> Result<TakenRelease, Box<Problem>> {
+    pub(crate) async fn take_source(
+        &self,
+        site: &Site,
+        numbering: Numbering,
+    ) -> Result<TakenRelease, Box<Problem>> {
         let releases = app::build::observe(&self.paths);
-        let (known, number) = known_releases(&self.paths, anew);
+        let (known, number) = numbering.among(&self.paths);
         let taken = app::take(&site.source, number, &known, &self.paths).await.map_err(source_problem)?;
         // The operator asks again: a build that failed is tried again.
         if matches!(releases.get(&taken.release), Some(ReleaseState::Failed { .. })) {
@@ -42,9 +55,27 @@ impl Hands {
         Ok(TakenRelease { release: taken.release, warnings: taken.warnings })
     }
 
-    /// The release that `take_source` would name now; nothing is kept of it.
-    pub(crate) async fn would_take(&self, site: &Site, anew: bool) -> Result<ReleaseId, Box<Problem>> {
-        would_take(&self.paths, site, anew).await
+    /// What `take_source` would take now; nothing is kept of it.
+    pub(crate) async fn would_take(
+        &self,
+        site: &Site,
+        numbering: Numbering,
+    ) -> Result<TakenRelease, Box<Problem>> {
+        would_take(&self.paths, site, numbering).await
+    }
+
+    /// Takes over the source of another environment's release; what it is called here.
+    pub(crate) async fn adopt(
+        &self,
+        other: &Paths,
+        theirs: &ReleaseId,
+        numbering: Numbering,
+    ) -> Result<ReleaseId, String> {
+        let (_, number) = numbering.among(&self.paths);
+        let (from, to, release) = (other.clone(), self.paths.clone(), theirs.clone());
+        let work = tokio::task::spawn_blocking(move || app::promote::adopt(&from, &release, number, &to));
+        let adopted = work.await.map_err(|error| error.to_string())?;
+        adopted.map_err(|error| error.to_string())
     }
 
     /// The variables, folder and user of a command beside the application.
@@ -61,8 +92,12 @@ impl Hands {
     }
 }
 
-/// The release that taking the source would name now; it is taken to a scratch folder.
-pub(crate) async fn would_take(paths: &Paths, site: &Site, anew: bool) -> Result<ReleaseId, Box<Problem>> {
+/// What taking the source would take now; it is taken to a scratch folder.
+pub(crate) async fn would_take(
+    paths: &Paths,
+    site: &Site,
+    numbering: Numbering,
+) -> Result<TakenRelease, Box<Problem>> {
     let scratch = tempfile::tempdir().map_err(|error| {
         Box::new(Problem::from_text(
             "the source cannot be looked at",
@@ -70,15 +105,25 @@ pub(crate) async fn would_take(paths: &Paths, site: &Site, anew: bool) -> Result
             "make room in the folder for temporary files",
         ))
     })?;
-    let (known, number) = known_releases(paths, anew);
+    let (known, number) = numbering.among(paths);
     let taken = app::take(&site.source, number, &known, &Paths::new(scratch.path())).await;
-    Ok(taken.map_err(source_problem)?.release)
+    let taken = taken.map_err(source_problem)?;
+    Ok(TakenRelease { release: taken.release, warnings: taken.warnings })
 }
 
-fn known_releases(paths: &Paths, anew: bool) -> (Vec<ReleaseId>, u32) {
-    let releases = app::build::observe(paths);
-    let number = releases.keys().map(ReleaseId::number).max().unwrap_or(0) + 1;
-    (if anew { Vec::new() } else { releases.into_keys().collect() }, number)
+impl Numbering {
+    /// No release that there is now was built as one would be from now on.
+    pub(crate) fn anew(self) -> Self {
+        Numbering { same_from: self.next, ..self }
+    }
+
+    /// The releases that may be used again, and the number of the next new one.
+    fn among(self, paths: &Paths) -> (Vec<ReleaseId>, u32) {
+        let releases = app::build::observe(paths);
+        let last = releases.keys().map(ReleaseId::number).max().unwrap_or(0);
+        let same = releases.into_keys().filter(|release| release.number() >= self.same_from).collect();
+        (same, self.next.max(last + 1))
+    }
 }
 
 fn source_problem(error: app::SourceError) -> Box<Problem> {
