@@ -21,8 +21,12 @@ const KEEP_MAX: u64 = 4 << 20;
 /// The most that a build may write into its log: a command that prints for ever must not fill the disk.
 const LOG_MAX: u64 = 32 << 20;
 
-/// In the environment of a build command and so of all its children, however far they detach.
-const MARK: &str = "STOA_BUILD";
+/// A variable in the environment of a command and so of all its children, however far they detach.
+#[derive(Debug, Clone)]
+pub(crate) struct Mark {
+    name: &'static str,
+    value: String,
+}
 
 /// Whose rights a helper program gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,8 +169,8 @@ impl Tool {
 
     /// Runs it with both outputs going to `log` in their order, and leaves none of its children alive:
     /// they all carry `mark`.
-    pub(crate) async fn run_into(mut self, log: &mut Log, mark: &str) -> Result<ExitStatus, ToolError> {
-        self.environment.insert(MARK.into(), mark.into());
+    pub(crate) async fn run_into(mut self, log: &mut Log, mark: &Mark) -> Result<ExitStatus, ToolError> {
+        self.environment.insert(mark.name.into(), mark.value.clone().into());
         let (reader, writer) = io::pipe().map_err(|error| self.io(error))?;
         let mut command = self.command();
         command.stdin(Stdio::null());
@@ -231,6 +235,16 @@ impl Tool {
 
     fn timed_out(&self) -> ToolError {
         ToolError::TimedOut { program: self.name(), after: self.timeout }
+    }
+}
+
+impl Mark {
+    pub(crate) fn new(name: &'static str, value: String) -> Self {
+        Mark { name, value }
+    }
+
+    fn needle(&self) -> String {
+        format!("{}={}", self.name, self.value)
     }
 }
 
@@ -307,8 +321,13 @@ impl Drop for Group {
 }
 
 /// Kills every process that carries `mark`.
-pub(crate) async fn sweep(mark: &str) {
-    let needle = format!("{MARK}={mark}");
+pub(crate) fn sweep_blocking(mark: &Mark) {
+    kill_marked(&mark.needle());
+}
+
+/// Kills every process that carries `mark`.
+pub(crate) async fn sweep(mark: &Mark) {
+    let needle = mark.needle();
     // Reading /proc waits for nobody, so that the task ends whatever happens to it.
     let _ = tokio::task::spawn_blocking(move || kill_marked(&needle)).await;
 }

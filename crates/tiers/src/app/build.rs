@@ -10,7 +10,7 @@ use super::run::{self, RunError};
 use super::seal::{self, remove_tree};
 use crate::host::error::FileError;
 use crate::host::files::{ensure_folder, write_atomic};
-use crate::tool::{self, Identity, Log, Tool, ToolError, describe, printable};
+use crate::tool::{self, Identity, Log, Mark, Tool, ToolError, describe, printable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ use stoa_model::{Millis, Paths, ReleaseId, SiteName};
 use tokio::time::Instant;
 
 /// In a finished release.
-const MARKER: &str = ".stoa-built";
+pub(super) const MARKER: &str = ".stoa-built";
 
 /// How many of the last lines are kept of a failed build.
 const LAST_LINES: usize = 20;
@@ -149,13 +149,18 @@ pub fn forgive(release: &ReleaseId, paths: &Paths) -> Result<(), FileError> {
 }
 
 /// Where the failure of a build is noted.
-fn failure_path(paths: &Paths, release: &ReleaseId) -> PathBuf {
+pub(super) fn failure_path(paths: &Paths, release: &ReleaseId) -> PathBuf {
     paths.releases().join(format!("{release}.failed"))
+}
+
+/// What every process of a release's build carries.
+pub(super) fn mark(paths: &Paths, release: &ReleaseId) -> Mark {
+    Mark::new("STOA_BUILD", format!("{}:{release}", paths.root().display()))
 }
 
 async fn in_place(job: &Build<'_>, paths: &Paths, folder: &Path) -> Result<(), Trouble> {
     // What a daemon that was killed in the middle left behind: its commands first, then its files.
-    let mark = format!("{}:{}", paths.root().display(), job.release);
+    let mark = mark(paths, job.release);
     tool::sweep(&mark).await;
     let (log_path, home) = (paths.build_log(job.release), run::home(paths));
     ensure_folder(&paths.releases(), 0o755, None)?;
@@ -183,7 +188,7 @@ async fn commands(
     job: &Build<'_>,
     paths: &Paths,
     folder: &Path,
-    mark: &str,
+    mark: &Mark,
     log: &mut Log,
 ) -> Result<(), Trouble> {
     let suggested;

@@ -9,6 +9,8 @@ mod folder;
 mod git;
 pub mod observe;
 pub mod php;
+pub mod promote;
+pub mod release;
 pub mod run;
 mod seal;
 pub mod source;

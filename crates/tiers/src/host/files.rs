@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use stoa_model::Paths;
 
+pub use super::publish::{publish, published};
+
 /// Writes `bytes` to `path` by temp file, fsync and rename: after a crash there is the old or the new file.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     write_atomic_owned(path, bytes, mode, None)

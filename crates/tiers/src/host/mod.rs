@@ -16,6 +16,7 @@ pub mod ports;
 pub mod proc;
 pub mod processes;
 pub mod programs;
+mod publish;
 pub mod record;
 pub mod secrets;
 mod spawn;
