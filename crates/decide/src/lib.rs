@@ -8,6 +8,7 @@ mod backoff;
 mod bring_up;
 mod canary;
 pub mod check;
+mod deploy;
 mod drain;
 mod health;
 mod planner;
@@ -18,6 +19,7 @@ mod sight;
 mod spec;
 
 pub use check::{Rule, Unsafe, check};
+pub use deploy::course;
 
 use planner::Planner;
 use std::collections::BTreeMap;
@@ -56,13 +58,17 @@ pub fn plan(input: &Input<'_>) -> Plan {
         return plan.finish();
     }
 
+    deploy::begin(&mut plan);
     bring_up::release::build(&mut plan);
+    deploy::advance(&mut plan);
     bring_up::balancer::keep(&mut plan);
     bring_up::database::keep(&mut plan);
     bring_up::cache::keep(&mut plan);
     bring_up::app::keep(&mut plan);
     bring_up::web::keep(&mut plan);
-    bring_up::release::go_live(&mut plan);
+    bring_up::release::publish(&mut plan);
+    bring_up::release::forget(&mut plan);
+    deploy::say(&mut plan);
 
     health::stop_the_hopeless(&mut plan);
     drain::stop_the_retired(&mut plan);

@@ -1,5 +1,5 @@
-//! How many instances of a tier there are, and the replacing of outdated ones: one new beside the old,
-//! healthy and routed to, then an old one retires; databases and caches change in their place.
+//! How many instances of a tier there are, and the replacing of outdated ones: some new beside the old,
+//! healthy and routed to, then as many old ones retire; databases and caches change in their place.
 //!
 //! An instance that serves is never retired unless as many others serve as are wanted.
 
@@ -26,23 +26,73 @@ struct Member {
     known: bool,
 }
 
-/// Brings a tier of replaceable instances to the wanted count, all of them current. `target` is the
-/// release that new ones run, for the app tier.
-pub(crate) fn resize(plan: &mut Planner<'_>, tier: Tier, target: Option<ReleaseId>) {
-    renew_the_dead(plan, tier, target.as_ref());
+/// Instances of a tier that are to run the same, and how they come to that.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    /// Which of the tier.
+    pub(crate) of: Of,
+    /// The release that new ones run, for the app tier.
+    pub(crate) target: Option<ReleaseId>,
+    /// How many.
+    pub(crate) wanted: usize,
+    /// So many new ones are started at once where old ones are replaced ...
+    pub(crate) batch: usize,
+    /// ... and so many more than wanted may run meanwhile, those that retire included.
+    pub(crate) surge: usize,
+}
+
+/// Which instances of a tier.
+#[derive(Debug, Clone)]
+pub(crate) enum Of {
+    /// Every one.
+    All,
+    /// Those of a release.
+    Release(ReleaseId),
+    /// Those of other releases.
+    Except(ReleaseId),
+}
+
+impl Of {
+    fn includes(&self, release: Option<&ReleaseId>) -> bool {
+        match self {
+            Of::All => true,
+            Of::Release(of) => release == Some(of),
+            Of::Except(of) => release != Some(of),
+        }
+    }
+}
+
+/// Brings a tier of replaceable instances without code to the wanted count, all of them current.
+pub(crate) fn resize_all(plan: &mut Planner<'_>, tier: Tier) {
     let wanted = usize::from(plan.wanted(tier));
-    let missing = wanted.saturating_sub(plan.staying(tier).len());
+    resize(plan, tier, &Group { of: Of::All, target: None, wanted, batch: 1, surge: 1 });
+}
+
+/// Brings a group of replaceable instances to its count, all of them current.
+pub(crate) fn resize(plan: &mut Planner<'_>, tier: Tier, group: &Group) {
+    renew_the_dead(plan, tier, group);
+    let missing = group.wanted.saturating_sub(staying(plan, tier, group).len());
     for _ in 0..missing {
-        if tier == Tier::App && target.is_none() {
-            plan.wait(WaitKind::Progress, tier, "a release is built");
+        if tier == Tier::App && group.target.is_none() {
+            plan.wait(WaitKind::Progress, tier, "a release is ready to be started");
             break;
         }
-        if plan.add(tier, target.clone()).is_none() {
+        if plan.add(tier, group.target.clone()).is_none() {
             break;
         }
     }
-    retire_surplus(plan, tier, target.as_ref(), wanted);
-    replace_one(plan, tier, target, wanted);
+    retire_surplus(plan, tier, group);
+    replace_some(plan, tier, group);
+}
+
+fn staying(plan: &Planner<'_>, tier: Tier, group: &Group) -> Vec<InstanceId> {
+    let mut all = plan.staying(tier);
+    all.retain(|id| in_group(plan, *id, group));
+    all
+}
+
+fn in_group(plan: &Planner<'_>, id: InstanceId, group: &Group) -> bool {
+    plan.roster.instances.get(&id).is_some_and(|place| group.of.includes(place.release.as_ref()))
 }
 
 /// Brings a tier whose instances hold data in their place to the wanted count. What runs outdated is its
@@ -72,9 +122,9 @@ pub(crate) fn resize_in_place(plan: &mut Planner<'_>, tier: Tier) {
 
 /// An instance without a process starts as what is wanted now; only one of the live release keeps it,
 /// for as long as the wanted one has not proven itself.
-fn renew_the_dead(plan: &mut Planner<'_>, tier: Tier, target: Option<&ReleaseId>) {
+fn renew_the_dead(plan: &mut Planner<'_>, tier: Tier, group: &Group) {
     let restart = plan.input.intent.restarts(tier);
-    for id in plan.staying(tier) {
+    for id in staying(plan, tier, group) {
         if !plan.sight().is_down(id) || plan.sight().busy_with(id).is_some() {
             continue;
         }
@@ -82,8 +132,8 @@ fn renew_the_dead(plan: &mut Planner<'_>, tier: Tier, target: Option<&ReleaseId>
         let misplaced = tier == Tier::App && !fits(plan, id);
         if let Some(place) = plan.roster.instances.get_mut(&id) {
             place.restart = restart;
-            if tier == Tier::App && target.is_some() && place.release != live {
-                place.release = target.cloned();
+            if group.target.is_some() && place.release != live {
+                place.release = group.target.clone();
             }
         }
         if misplaced {
@@ -101,8 +151,9 @@ fn fits(plan: &Planner<'_>, id: InstanceId) -> bool {
     )
 }
 
-fn members(plan: &Planner<'_>, tier: Tier, target: Option<&ReleaseId>) -> Vec<Member> {
-    plan.staying(tier).into_iter().map(|id| member(plan, id, target)).collect()
+fn members(plan: &Planner<'_>, tier: Tier, group: &Group) -> Vec<Member> {
+    let target = group.target.as_ref();
+    staying(plan, tier, group).into_iter().map(|id| member(plan, id, target)).collect()
 }
 
 fn member(plan: &Planner<'_>, id: InstanceId, target: Option<&ReleaseId>) -> Member {
@@ -136,19 +187,19 @@ fn member(plan: &Planner<'_>, id: InstanceId, target: Option<&ReleaseId>) -> Mem
 
 /// Retires what is one too many: outdated ones first, then those that do not serve, then the highest
 /// numbers.
-fn retire_surplus(plan: &mut Planner<'_>, tier: Tier, target: Option<&ReleaseId>, wanted: usize) {
-    let mut members = members(plan, tier, target);
+fn retire_surplus(plan: &mut Planner<'_>, tier: Tier, group: &Group) {
+    let wanted = group.wanted;
+    let mut members = members(plan, tier, group);
     members.sort_by_key(|m| (m.current, m.used, Reverse(m.id)));
     for victim in members.clone() {
-        let surplus = members.len().saturating_sub(wanted);
-        if surplus == 0 {
+        if members.len() <= wanted {
             break;
         }
         let others = members.iter().filter(|m| m.id != victim.id && m.serves).count();
-        let outdated_left = members.iter().any(|m| !m.current);
+        let current = members.iter().filter(|m| m.current).count();
         let spare = match (victim.current, victim.used) {
-            // The newcomer of a replacement is one too many for as long as an old one is there.
-            (true, _) if outdated_left && surplus == 1 => false,
+            // The newcomers of a replacement are too many for as long as old ones are there.
+            (true, _) if current <= wanted => false,
             (_, true) => others >= wanted,
             (true, false) => true,
             // It serves nobody; a newcomer that does shows that what is wanted now works.
@@ -161,22 +212,26 @@ fn retire_surplus(plan: &mut Planner<'_>, tier: Tier, target: Option<&ReleaseId>
     }
 }
 
-/// Sets one new instance beside the outdated ones, when none is there yet.
-fn replace_one(plan: &mut Planner<'_>, tier: Tier, target: Option<ReleaseId>, wanted: usize) {
-    let members = members(plan, tier, target.as_ref());
+/// Sets new instances beside the outdated ones, as many as may be on their way at once.
+fn replace_some(plan: &mut Planner<'_>, tier: Tier, group: &Group) {
+    let members = members(plan, tier, group);
     let Some(outdated) = members.iter().find(|m| !m.current) else { return };
-    let held = members.iter().find(|m| m.current && !m.serves);
-    if let Some(newcomer) = held {
-        let until = format!(
-            "{} serves, which runs as it should now; {} is kept until then",
-            newcomer.id, outdated.id
-        );
-        plan.wait(WaitKind::Progress, outdated.id, until);
-        return;
-    }
-    plan.wait(WaitKind::Progress, outdated.id, "it is replaced by one that runs as it should now");
-    if plan.roster.tier(tier).count() <= wanted && wanted > 0 {
-        plan.add(tier, target);
+    let newcomers: Vec<_> = members.iter().filter(|m| m.current && !m.serves).collect();
+    let until = match newcomers.first() {
+        Some(newcomer) => {
+            format!("{} serves, which runs as it should now; {} is kept until then", newcomer.id, outdated.id)
+        }
+        None => "it is replaced by one that runs as it should now".to_owned(),
+    };
+    plan.wait(WaitKind::Progress, outdated.id, until);
+    let there = plan.roster.tier(tier).filter(|(id, _)| in_group(plan, *id, group)).count();
+    let room = (group.wanted + group.surge).saturating_sub(there);
+    let lacking = group.wanted.saturating_sub(members.iter().filter(|m| m.current).count());
+    let turn = group.batch.saturating_sub(newcomers.len());
+    for _ in 0..room.min(lacking).min(turn) {
+        if plan.add(tier, group.target.clone()).is_none() {
+            break;
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use stoa_model::site::{AppKind, AppTier};
 use stoa_model::spec::{
     AppSpec, BalancerSpec, CacheAccess, CacheSpec, DatabaseAccess, DatabaseSpec, Secrets, WebSpec,
 };
-use stoa_model::{Endpoint, InstanceId, Roster, Spec, Tier};
+use stoa_model::{Endpoint, InstanceId, ReleaseId, Roster, Spec, Tier};
 
 /// What `id` is to run as. `None` where its tier is not part of the site (any more) or something that it
 /// is told about has no place yet.
@@ -15,7 +15,9 @@ pub(crate) fn of(input: &Input<'_>, roster: &Roster, id: InstanceId) -> Option<S
     match id.tier {
         Tier::Balancer => Some(Spec::Balancer(balancer(input, place))),
         Tier::Web => Some(Spec::Web(web(input, place))),
-        Tier::App => app(input, roster, place).map(Spec::App),
+        Tier::App => {
+            app(input, roster, place.release.clone()?, &place.endpoint, place.restart).map(Spec::App)
+        }
         Tier::Database => database(input, id, place).map(Spec::Database),
         Tier::Cache => cache(input, place).map(Spec::Cache),
     }
@@ -44,7 +46,21 @@ fn web(input: &Input<'_>, place: &Assignment) -> WebSpec {
     }
 }
 
-fn app(input: &Input<'_>, roster: &Roster, place: &Assignment) -> Option<AppSpec> {
+/// What a task of a deployment is run as: an instance of `release` that has no place. `None` where
+/// something that it is told about has no place yet.
+pub(crate) fn of_a_task(input: &Input<'_>, roster: &Roster, release: &ReleaseId) -> Option<AppSpec> {
+    // Nobody connects to it; what it is given as its address is where its like are reached.
+    let endpoint = Endpoint::Unix(input.paths.app_face());
+    app(input, roster, release.clone(), &endpoint, input.intent.restarts(Tier::App))
+}
+
+fn app(
+    input: &Input<'_>,
+    roster: &Roster,
+    release: ReleaseId,
+    endpoint: &Endpoint,
+    restart: u64,
+) -> Option<AppSpec> {
     let site = &input.intent.site;
     let app = site.app.as_ref()?;
     let database = match &site.database {
@@ -67,10 +83,10 @@ fn app(input: &Input<'_>, roster: &Roster, place: &Assignment) -> Option<AppSpec
     };
     Some(AppSpec {
         site: site.name.clone(),
-        release: place.release.clone()?,
+        release,
         kind: app.kind,
         run: app.run.clone(),
-        endpoint: place.endpoint.clone(),
+        endpoint: endpoint.clone(),
         env: app.env.clone(),
         persist: app.persist.clone(),
         health: app.health.clone(),
@@ -79,7 +95,7 @@ fn app(input: &Input<'_>, roster: &Roster, place: &Assignment) -> Option<AppSpec
         memory: app.memory,
         database,
         cache,
-        restart: place.restart,
+        restart,
         environment: site.environment.clone(),
         secrets: secrets(app, input.intent.secrets),
     })

@@ -133,6 +133,7 @@ impl World {
                 power: Power::On,
                 deploy: Default::default(),
                 secrets: 0,
+                built_from: 0,
             },
             roster: Roster::default(),
             routes: Routes::default(),

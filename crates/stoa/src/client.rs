@@ -4,7 +4,9 @@
 //! decides what an answer means.
 
 use crate::api::types::{
-    Accepted, Environment, Problem, RestartRequest, ScaleRequest, Status, UpAccepted, UpRequest,
+    Accepted, DeployAccepted, DeployPreview, DeployRequest, Environment, Problem, PromoteRequest,
+    ReleaseStatus, RestartRequest, RollbackRequest, ScaleRequest, SecretRequest, SecretStatus, Status,
+    UpAccepted, UpRequest,
 };
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -108,6 +110,41 @@ impl Client {
     /// `POST /v1/restart`.
     pub(crate) async fn restart(&self, request: &RestartRequest) -> Result<Accepted, ClientError> {
         self.post("/v1/restart", request, QUICK).await
+    }
+
+    /// `POST /v1/deploy`.
+    pub(crate) async fn deploy(&self, request: &DeployRequest) -> Result<DeployAccepted, ClientError> {
+        self.post("/v1/deploy", request, TAKING).await
+    }
+
+    /// `POST /v1/deploy` with `dry_run`: nothing changes.
+    pub(crate) async fn deploy_preview(&self, request: &DeployRequest) -> Result<DeployPreview, ClientError> {
+        self.post("/v1/deploy", request, TAKING).await
+    }
+
+    /// `POST /v1/rollback`.
+    pub(crate) async fn rollback(&self, request: &RollbackRequest) -> Result<DeployAccepted, ClientError> {
+        self.post("/v1/rollback", request, QUICK).await
+    }
+
+    /// `POST /v1/promote`.
+    pub(crate) async fn promote(&self, request: &PromoteRequest) -> Result<DeployAccepted, ClientError> {
+        self.post("/v1/promote", request, TAKING).await
+    }
+
+    /// `GET /v1/releases`.
+    pub(crate) async fn releases(&self) -> Result<Vec<ReleaseStatus>, ClientError> {
+        self.get("/v1/releases").await
+    }
+
+    /// `POST /v1/secrets`.
+    pub(crate) async fn set_secret(&self, request: &SecretRequest) -> Result<Accepted, ClientError> {
+        self.post("/v1/secrets", request, TAKING).await
+    }
+
+    /// `GET /v1/secrets`.
+    pub(crate) async fn secrets(&self) -> Result<Vec<SecretStatus>, ClientError> {
+        self.get("/v1/secrets").await
     }
 
     /// `POST /v1/down`.

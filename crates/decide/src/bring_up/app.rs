@@ -1,16 +1,19 @@
 //! Application instances: started once what they are told about answers, replaced side by side.
 
 use super::{cache, database, release, start};
+use crate::deploy;
 use crate::planner::Planner;
 use crate::replace;
 use stoa_model::observed::ProcessState;
 use stoa_model::plan::WaitKind;
 use stoa_model::{InstanceId, Tier};
 
-/// Keeps the wanted application instances running the wanted release.
+/// Keeps the wanted application instances of each release that is to run.
 pub(crate) fn keep(plan: &mut Planner<'_>) {
-    let target = release::target(plan);
-    replace::resize(plan, Tier::App, target);
+    for group in deploy::groups(plan) {
+        replace::resize(plan, Tier::App, &group);
+    }
+    deploy::overlook_earlier_ends(plan);
     for id in plan.staying(Tier::App) {
         let ready = ready(plan, id);
         start::when_down(plan, id, ready);

@@ -7,7 +7,7 @@ use stoa_model::Tier;
 
 /// Keeps the wanted balancers running.
 pub(crate) fn keep(plan: &mut Planner<'_>) {
-    replace::resize(plan, Tier::Balancer, None);
+    replace::resize_all(plan, Tier::Balancer);
     for id in plan.staying(Tier::Balancer) {
         start::when_down(plan, id, Ok(()));
     }

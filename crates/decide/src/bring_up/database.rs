@@ -43,6 +43,12 @@ pub(crate) fn ready(plan: &Planner<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether the site's primary, if it has one, says that it takes writes.
+pub(crate) fn takes_writes(plan: &Planner<'_>) -> bool {
+    let writable = |primary| plan.sight().answer(primary).is_some_and(|status| status.writable);
+    plan.input.intent.site.database.is_none() || plan.roster.primary.is_some_and(writable)
+}
+
 /// Whether it is healthy in the role it has.
 pub(crate) fn is_well(plan: &Planner<'_>, id: InstanceId) -> bool {
     let sight = plan.sight();

@@ -1,9 +1,10 @@
-//! A release: built once, published when it serves in full.
+//! A release: built once, its static files published, removed when nothing needs it any more.
 
 use crate::planner::Planner;
+use stoa_model::deployment::Phase;
 use stoa_model::observed::ReleaseState;
-use stoa_model::plan::WaitKind;
-use stoa_model::{Action, InstanceId, ReleaseId, Tier};
+use stoa_model::plan::{STATIC_ROOTS, WaitKind};
+use stoa_model::{Action, ReleaseId, Tier};
 
 /// Has the wanted release built. What runs of another release is not touched by a build that fails.
 pub(crate) fn build(plan: &mut Planner<'_>) {
@@ -46,50 +47,93 @@ pub(crate) fn build(plan: &mut Planner<'_>) {
     }
 }
 
-/// Publishes the release that serves in full, and remembers it as the live one.
-pub(crate) fn go_live(plan: &mut Planner<'_>) {
-    let wanted = &plan.input.intent.release;
-    let built = is_built(plan, wanted);
-    if built && serves_in_full(plan, wanted) {
-        plan.roster.live = Some(wanted.clone());
-    }
-    // Before anything is live there is nothing that a page's files could fail to match.
-    let desired = plan.roster.live.clone().or_else(|| built.then(|| wanted.clone()));
-    let Some(release) = desired else { return };
+/// Why the build of a release failed, where it did on any host.
+pub(crate) fn build_failed(plan: &Planner<'_>, release: &ReleaseId) -> Option<String> {
+    plan.sight().hosts().find_map(|(_, seen)| match seen.releases.get(release)? {
+        ReleaseState::Failed { why, last_lines } => {
+            let last = last_lines.last().map_or_else(String::new, |line| format!("; its last line: {line}"));
+            Some(format!("its build failed: {why}{last}"))
+        }
+        ReleaseState::Taken | ReleaseState::Built => None,
+    })
+}
+
+/// Lets nginx look for static files in the live release, then in the one that is coming or going, then in
+/// earlier ones: a page that is open still finds its files.
+pub(crate) fn publish(plan: &mut Planner<'_>) {
+    let roots = roots(plan);
+    let Some(first) = roots.first().cloned() else { return };
     let hosts: Vec<_> =
-        plan.sight().hosts().map(|(host, seen)| (host.clone(), seen.static_roots.first().cloned())).collect();
-    for (host, root) in hosts {
-        if root.as_ref() == Some(&release) {
+        plan.sight().hosts().map(|(host, seen)| (host.clone(), seen.static_roots.clone())).collect();
+    for (host, published) in hosts {
+        if published == roots {
             continue;
         }
-        if is_built(plan, &release) {
-            let because = match root {
-                None => format!("no static files are served yet, and {release} is built"),
-                Some(old) => format!("{release} serves in full; static files still come from {old}"),
-            };
-            plan.step_on(host, Action::Publish { releases: vec![release.clone()] }, because);
-        }
-        plan.wait(WaitKind::Progress, &release, "nginx serves its static files");
+        let because = match published.first() {
+            None => format!("no static files are served yet, and {first} is built"),
+            Some(old) if *old == first => "pages of other releases find their files too".to_owned(),
+            Some(old) => format!("{first} serves; static files still come from {old}"),
+        };
+        plan.step_on(host, Action::Publish { releases: roots.clone() }, because);
+        plan.wait(WaitKind::Progress, &first, "nginx serves its static files");
     }
 }
 
-/// The release that new application instances are to run: the wanted one once it is built, until then
-/// the live one.
-pub(crate) fn target(plan: &Planner<'_>) -> Option<ReleaseId> {
-    let wanted = Some(&plan.input.intent.release);
-    let candidates = [wanted, plan.roster.live.as_ref()].into_iter().flatten();
-    candidates.into_iter().find(|release| is_built(plan, release)).cloned()
+fn roots(plan: &Planner<'_>) -> Vec<ReleaseId> {
+    let deployment = plan.roster.deployment.as_ref();
+    let of_it =
+        deployment.into_iter().flat_map(|deployment| [Some(&deployment.to), deployment.from.as_ref()]);
+    let mut earlier: Vec<&ReleaseId> =
+        plan.sight().hosts().flat_map(|(_, seen)| seen.releases.keys()).collect();
+    earlier.sort_by_key(|release| std::cmp::Reverse(release.number()));
+    let failed = deployment.filter(|deployment| matches!(deployment.phase, Phase::Failed(_)));
+    let mut roots: Vec<ReleaseId> = Vec::new();
+    for release in plan.roster.live.iter().chain(of_it.flatten()).chain(earlier) {
+        let given_up = failed.is_some_and(|deployment| deployment.to == *release);
+        if !roots.contains(release) && !given_up && is_built(plan, release) && roots.len() < STATIC_ROOTS {
+            roots.push(release.clone());
+        }
+    }
+    roots
+}
+
+/// Has releases removed that nothing needs any more, the oldest first.
+pub(crate) fn forget(plan: &mut Planner<'_>) {
+    let deployment = plan.roster.deployment.as_ref();
+    if deployment.is_some_and(|deployment| !deployment.is_over()) {
+        return;
+    }
+    let keep = usize::from(plan.input.intent.site.deploy.keep_releases);
+    let hosts: Vec<_> = plan
+        .sight()
+        .hosts()
+        .map(|(host, seen)| (host.clone(), seen.releases.keys().cloned().collect::<Vec<_>>()))
+        .collect();
+    for (host, mut all) in hosts {
+        all.sort_by_key(|release| std::cmp::Reverse(release.number()));
+        for release in all.into_iter().skip(keep) {
+            if !is_needed(plan, &release) {
+                let because = format!("the newest {keep} releases are kept, and nothing runs this one");
+                plan.step_on(host.clone(), Action::Remove { release }, because);
+            }
+        }
+    }
+}
+
+fn is_needed(plan: &Planner<'_>, release: &ReleaseId) -> bool {
+    let deployment = plan.roster.deployment.as_ref();
+    let deployed = deployment.is_some_and(|d| d.to == *release || d.from.as_ref() == Some(release));
+    let assigned = plan.roster.instances.values().any(|place| place.release.as_ref() == Some(release));
+    let sight = plan.sight();
+    let runs = sight
+        .known_of(Tier::App)
+        .into_iter()
+        .any(|id| sight.running(id).is_some_and(|running| running.release.as_ref() == Some(release)));
+    let wanted = plan.input.intent.release == *release || plan.roster.live.as_ref() == Some(release);
+    deployed || assigned || runs || wanted
 }
 
 /// Whether every host that is heard of has it built.
 pub(crate) fn is_built(plan: &Planner<'_>, release: &ReleaseId) -> bool {
     plan.sight().hosts().all(|(_, seen)| seen.releases.get(release) == Some(&ReleaseState::Built))
-}
-
-fn serves_in_full(plan: &Planner<'_>, release: &ReleaseId) -> bool {
-    let of_it = |id: &InstanceId| {
-        let place = plan.roster.instances.get(id);
-        place.is_some_and(|place| place.release.as_ref() == Some(release)) && plan.sight().serves(*id)
-    };
-    plan.staying(Tier::App).iter().filter(|id| of_it(id)).count() >= usize::from(plan.wanted(Tier::App))
 }

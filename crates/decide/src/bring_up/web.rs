@@ -9,7 +9,7 @@ use stoa_model::{Action, InstanceId, Tier};
 
 /// Keeps the wanted nginx instances running with the site's configuration.
 pub(crate) fn keep(plan: &mut Planner<'_>) {
-    replace::resize(plan, Tier::Web, None);
+    replace::resize_all(plan, Tier::Web);
     for id in plan.staying(Tier::Web) {
         start::when_down(plan, id, Ok(()));
     }

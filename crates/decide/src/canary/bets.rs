@@ -13,7 +13,7 @@ pub(super) const SLOW_ODDS: [f64; 3] = [2.0, 6.0, 40.0];
 
 /// The most nats that one window adds: no single second convicts, since what fails in one second
 /// seldom fails independently.
-const MOST: f64 = 4.0;
+const MOST: f64 = 3.0;
 
 /// Of a release that no longer answers, the bound of its ratio is wrong at most once in so many.
 const BOUND_ONCE_IN: f64 = 1000.0;
@@ -55,18 +55,18 @@ pub(super) fn stake(window: u32) -> f64 {
 }
 
 /// By how many nats a window moves the bet on each of `odds`; rather too few than too many.
-pub(super) fn factors(odds: &'static [f64], new: Count, against: Against) -> impl Iterator<Item = f64> {
-    let most = match against {
-        Against::Before(old) => at_most(old),
-        Against::Beside(_) => 0.0,
+pub(super) fn factors(odds: &[f64], new: Count, against: Against) -> Vec<f64> {
+    let price: &dyn Fn(f64) -> f64 = match against {
+        Against::Beside(old) => {
+            let urn = Urn::new(new, old);
+            &move |odds| urn.price(odds)
+        }
+        Against::Before(old) => {
+            let ratio = at_most(old);
+            &move |odds| new.answers as f64 * (ratio * (odds - 1.0)).ln_1p()
+        }
     };
-    odds.iter().map(move |odds| {
-        let price = match against {
-            Against::Beside(old) => price_beside(*odds, new, old),
-            Against::Before(_) => new.answers as f64 * (most * (odds - 1.0)).ln_1p(),
-        };
-        new.hits as f64 * odds.ln() - price
-    })
+    odds.iter().map(|odds| new.hits as f64 * odds.ln() - price(*odds)).collect()
 }
 
 /// Moves `sums` by a window's `factors`, of which each also gets a new stake.
@@ -90,45 +90,69 @@ pub(super) fn worth(sums: &[i64]) -> f64 {
     all.map_or(f64::NEG_INFINITY, |all| all - (sums.len() as f64).ln())
 }
 
-/// The logarithm of the fair price of `odds^x` where the hits of both fell on their answers by chance: `x`
-/// is hypergeometric then, whatever the common ratio of hits is and however it changes from window to window.
-fn price_beside(odds: f64, new: Count, old: Count) -> f64 {
-    let hits = new.hits + old.hits;
-    let fewest = hits.saturating_sub(old.answers);
-    let most = hits.min(new.answers);
-    if most - fewest > SUMMED {
-        // Drawing without replacement is never wider than drawing with it (Hoeffding 1963, theorem 4).
-        let share = new.answers as f64 / (new.answers + old.answers) as f64;
-        return hits as f64 * (share * (odds - 1.0)).ln_1p();
-    }
-    let series = |odds: f64| log_series(odds, fewest..most, new.answers, old.answers, hits);
-    fewest as f64 * odds.ln() + series(odds) - series(1.0)
+/// The answers of both in one window, of which some hit. Where they fell on the new release by chance, their
+/// number is hypergeometric, whatever the common ratio of hits is and however it changes between windows.
+#[derive(Debug, Clone, Copy)]
+struct Urn {
+    new: u64,
+    old: u64,
+    hits: u64,
+    /// The logarithm of the sum of the weights alone.
+    plain: f64,
 }
 
-/// The logarithm of the sum of hypergeometric weights times `odds^x`, both relative to the first.
-fn log_series(odds: f64, range: std::ops::Range<u64>, new: u64, old: u64, hits: u64) -> f64 {
-    const HUGE: f64 = 1e250;
-    let (mut term, mut sum, mut scale) = (1.0_f64, 1.0_f64, 0.0);
-    for x in range {
-        let up = (new - x) as f64 * (hits - x) as f64;
-        let down = (x + 1) as f64 * (old + x + 1 - hits) as f64;
-        let ratio = odds * up / down;
-        term *= ratio;
-        sum += term;
-        if ratio < 1.0 && term < sum * 1e-18 {
-            // The weights have one peak, and it is passed.
-            break;
-        }
-        if sum > HUGE {
-            (term, sum, scale) = (term / HUGE, sum / HUGE, scale + HUGE.ln());
-        }
+impl Urn {
+    fn new(new: Count, old: Count) -> Self {
+        let mut urn = Urn { new: new.answers, old: old.answers, hits: new.hits + old.hits, plain: 0.0 };
+        urn.plain = if urn.most() - urn.fewest() > SUMMED { 0.0 } else { urn.log_series(1.0) };
+        urn
     }
-    scale + sum.ln()
+
+    /// How many hits the new release has at least.
+    fn fewest(&self) -> u64 {
+        self.hits.saturating_sub(self.old)
+    }
+
+    /// How many it has at most.
+    fn most(&self) -> u64 {
+        self.hits.min(self.new)
+    }
+
+    /// The logarithm of what `odds^x` pays on average.
+    fn price(&self, odds: f64) -> f64 {
+        if self.most() - self.fewest() > SUMMED {
+            // Drawing without replacement is never wider than drawing with it (Hoeffding 1963, theorem 4).
+            let share = self.new as f64 / (self.new + self.old) as f64;
+            return self.hits as f64 * (share * (odds - 1.0)).ln_1p();
+        }
+        self.fewest() as f64 * odds.ln() + self.log_series(odds) - self.plain
+    }
+
+    /// The logarithm of the sum of the weights times `odds^x`, both relative to the first.
+    fn log_series(&self, odds: f64) -> f64 {
+        const HUGE: f64 = 1e250;
+        let (mut term, mut sum, mut scale) = (1.0_f64, 1.0_f64, 0.0);
+        for x in self.fewest()..self.most() {
+            let up = (self.new - x) as f64 * (self.hits - x) as f64;
+            let down = (x + 1) as f64 * (self.old + x + 1 - self.hits) as f64;
+            let ratio = odds * up / down;
+            term *= ratio;
+            sum += term;
+            if ratio < 1.0 && term < sum * 1e-18 {
+                // The weights have one peak, and it is passed.
+                break;
+            }
+            if sum > HUGE {
+                (term, sum, scale) = (term / HUGE, sum / HUGE, scale + HUGE.ln());
+            }
+        }
+        scale + sum.ln()
+    }
 }
 
 /// What the ratio of hits is at most, by the Chernoff bound: the highest ratio that what was counted does
 /// not refute.
-pub(super) fn at_most(count: Count) -> f64 {
+fn at_most(count: Count) -> f64 {
     if count.answers == 0 {
         return 1.0;
     }

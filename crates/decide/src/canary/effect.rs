@@ -12,6 +12,9 @@ pub(super) const ERRORS_MORE: f64 = 0.005;
 /// So many times longer must the median or nine tenths take …
 const TIMES_SLOWER: f64 = 1.4;
 
+/// … and the mean …
+const MEAN_SLOWER: f64 = 1.3;
+
 /// … and so many milliseconds more: what nobody notices is no reason.
 const SLOWER_MS: f64 = 5.0;
 
@@ -60,22 +63,25 @@ pub(super) fn errors(tally: &Tally) -> String {
     format!("{} of {} answers ({percent:.places$} %)", tally.errors, tally.requests)
 }
 
-/// What may be compared, that with the most answers of the new release first. What has fewer than `least`
-/// of them is too little to measure by beside one that has more.
+/// What may be compared, that with the most answers of the new release first. The other one counts where it
+/// has `least` of them and a tenth of what the first one has: a smaller sample would let the first seconds
+/// after a switch outweigh minutes of a canary.
 fn compared(evidence: &Evidence, least: u64, size: fn(&Tally) -> u64) -> impl Iterator<Item = Compared<'_>> {
     let beside = Compared { new: &evidence.beside.new, old: &evidence.beside.old, when: "at the same time" };
     let alone = Compared { new: &evidence.alone, old: &evidence.old, when: "before" };
     let (more, less) = if size(alone.new) > size(beside.new) { (alone, beside) } else { (beside, alone) };
-    let enough = size(less.new) >= least;
+    let enough = size(less.new) >= least.max(size(more.new) / 10);
     std::iter::once(more).chain(enough.then_some(less))
 }
 
 /// What the part `q` of the answers of both took at most, where the new release is slower there by enough.
 fn slower_at(q: f64, new: &Tally, old: &Tally) -> Option<(f64, f64)> {
     let (of_new, of_old) = (new.quantile_ms(q)?, old.quantile_ms(q)?);
-    let at_least = edges(of_new).0;
-    let at_most = edges(of_old).1;
-    let slower = is_longer(of_new, of_old) && (is_longer(at_least, at_most) || mean_confirms(new, old));
+    // Of few answers a quantile is uncertain by this much: the benefit of the doubt is the new one's.
+    let doubt = 1.5 * (q * (1.0 - q) / new.timed() as f64).sqrt();
+    let likely = new.quantile_ms(q - doubt)?;
+    let (at_least, at_most) = (edges(likely).0, edges(of_old).1);
+    let slower = is_longer(likely, of_old) && (is_longer(at_least, at_most) || mean_confirms(new, old));
     slower.then_some((of_new, of_old))
 }
 
@@ -88,7 +94,7 @@ fn edges(ms: f64) -> (f64, f64) {
     bucket_ms(DURATION_BOUNDS_MS.partition_point(|bound| (*bound as f64) < ms))
 }
 
-/// Whether the sum of the durations, which is exact, has grown by at least half of what the buckets say.
+/// Whether the sum of the durations, which is exact, confirms what the buckets say.
 ///
 /// Where every answer takes 99 ms, 101 ms instead moves all of them from a bucket that ends at 100 ms into
 /// one that ends at 250 ms. The slowest are left out of the sum, as far as they can be: they are few and
@@ -98,24 +104,21 @@ fn mean_confirms(new: &Tally, old: &Tally) -> bool {
         |tally: &Tally, bound: usize| tally.above(bound) as f64 <= (1.0 - BODY) * tally.timed() as f64;
     let last = DURATION_BOUNDS_MS.len();
     let bound = (0..last).find(|bound| within(new, *bound) && within(old, *bound)).unwrap_or(last);
-    let (exact_new, coarse_new) = means(new, bound);
-    let (exact_old, coarse_old) = means(old, bound);
-    exact_new - exact_old >= ((coarse_new - coarse_old) / 2.0).max(0.0)
+    mean_ms(new, bound) >= mean_ms(old, bound) * MEAN_SLOWER
 }
 
-/// The mean duration of what took no longer than `bound`: by the sum, and by the buckets' middles.
-fn means(tally: &Tally, bound: usize) -> (f64, f64) {
-    let middle = |bucket: usize| {
-        let (from, to) = bucket_ms(bucket);
-        (from + to) / 2.0
-    };
-    let sum = |buckets: &mut dyn Iterator<Item = (usize, &u64)>| -> f64 {
-        buckets.map(|(bucket, count)| *count as f64 * middle(bucket)).sum()
-    };
-    let body = sum(&mut tally.durations.iter().enumerate().take(bound + 1));
-    let tail = sum(&mut tally.durations.iter().enumerate().skip(bound + 1));
-    let answers = (tally.timed() - tally.above(bound)).max(1) as f64;
-    ((tally.duration_sum_us as f64 / 1000.0 - tail) / answers, body / answers)
+/// The mean duration of what took no longer than `bound`; what took longer is taken out as the middle of
+/// its bucket.
+fn mean_ms(tally: &Tally, bound: usize) -> f64 {
+    let longer = tally.durations.iter().enumerate().skip(bound + 1);
+    let sum_longer: f64 = longer
+        .map(|(bucket, count)| {
+            let (from, to) = bucket_ms(bucket);
+            *count as f64 * (from + to) / 2.0
+        })
+        .sum();
+    let answers = (tally.timed() - tally.above(bound)).max(1);
+    (tally.duration_sum_us as f64 / 1000.0 - sum_longer) / answers as f64
 }
 
 fn ms(ms: f64) -> String {

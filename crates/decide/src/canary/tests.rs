@@ -1,1 +1,5 @@
-use super::*;
+mod bets;
+mod gather;
+mod study;
+mod verdict;
+mod world;

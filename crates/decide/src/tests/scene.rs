@@ -75,6 +75,7 @@ impl Scene {
             power: Power::On,
             deploy: Default::default(),
             secrets: 0,
+            built_from: 0,
         };
         Scene {
             intent,

@@ -1,8 +1,9 @@
 //! What may be typed: verbs, options, their help. Parsing only; nothing is looked up or done here.
 
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::PathBuf;
-use stoa_model::{InstanceId, Tier};
+use stoa_model::{EnvironmentName, InstanceId, ReleaseId, Tier};
 
 /// One file describes a website; one command stands up everything it needs and keeps it standing.
 #[derive(Debug, Parser)]
@@ -10,7 +11,8 @@ use stoa_model::{InstanceId, Tier};
 #[command(after_help = "Start here:\n  \
     stoa init        write a stoa.toml for the application in this folder\n  \
     stoa up          bring the site up\n  \
-    stoa status      see how it stands")]
+    stoa status      see how it stands\n  \
+    stoa deploy      let its newest code serve")]
 pub(crate) struct Cli {
     /// Options of every verb.
     #[command(flatten)]
@@ -26,7 +28,12 @@ pub(crate) struct Global {
     /// Answer in JSON on standard output; errors too
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
-    /// Where the site's state lies [default: /var/lib/stoa/SITE as root, else ~/.local/state/stoa/SITE]
+    /// Which copy of the site: an [environments.NAME] of its file [default: production]
+    #[arg(short, long, global = true, value_name = "NAME", value_parser = environment)]
+    #[arg(help_heading = "Global options")]
+    pub(crate) environment: Option<EnvironmentName>,
+    /// Where the site's state lies [default: /var/lib/stoa/SITE as root, else ~/.local/state/stoa/SITE];
+    /// another environment's lies beside it, as DIR@NAME
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub(crate) state: Option<PathBuf>,
     /// The site's stoa.toml, or its folder [default: stoa.toml here or in a folder above]
@@ -55,21 +62,41 @@ pub(crate) enum Verb {
     /// Show every tier and instance: health, release, load
     #[command(after_help = "Example:\n  stoa status --json")]
     Status(Folder),
-    /// Show what the site's servers, the daemon or the build printed
-    #[command(after_help = "Examples:\n  stoa logs app-1 -n 50\n  stoa logs -f web\n  stoa logs build")]
-    Logs(Logs),
+    /// Let another release serve, without losing a request
+    #[command(after_help = "Examples:\n  stoa deploy              # the newest of [app] ref\n  \
+        stoa deploy v1.4 --watch\n  stoa deploy --dry-run    # only tells what would be done")]
+    Deploy(Deploy),
+    /// Let an earlier release serve again, in seconds
+    #[command(after_help = "Examples:\n  stoa rollback            # the one that served before\n  \
+        stoa rollback 7-3fa9c21")]
+    Rollback(Rollback),
+    /// Show every release: which serves, which can be rolled back to
+    #[command(after_help = "Example:\n  stoa releases")]
+    Releases(Folder),
+    /// Let the very release serve that another environment runs
+    #[command(after_help = "Example:\n  stoa promote staging     # production gets what staging runs")]
+    Promote(Promote),
     /// Run another number of instances of a tier
     #[command(after_help = "Example:\n  stoa scale app=4")]
     Scale(Scale),
     /// Replace every instance of a tier without losing a request
     #[command(after_help = "Example:\n  stoa restart app")]
     Restart(Restart),
+    /// Show what the site's servers, the daemon, a build or a deployment printed
+    #[command(after_help = "Examples:\n  stoa logs app-1 -n 50\n  stoa logs -f web\n  stoa logs build\n  \
+        stoa logs deploy         # what migrations and hooks printed")]
+    Logs(Logs),
     /// Run a command in the release's folder with the app's environment
     #[command(after_help = "Example:\n  stoa run -- python manage.py migrate")]
     Run(Run),
     /// Show what was decided and done, and why
     #[command(after_help = "Example:\n  stoa events -f")]
     Events(Events),
+    /// Set the app's secrets, take them away, list their names
+    #[command(subcommand, arg_required_else_help = true)]
+    #[command(after_help = "Examples:\n  stoa secrets set STRIPE_KEY              # asks for the value\n  \
+        stoa secrets set TLS_KEY < key.pem\n  stoa secrets list")]
+    Secrets(Secrets),
     /// Stop the site, in order; its data stays
     #[command(after_help = "Examples:\n  stoa down\n  stoa down --destroy    # removes its data too")]
     Down(Down),
@@ -126,10 +153,87 @@ pub(crate) struct Up {
     pub(crate) yes: bool,
 }
 
+/// `stoa deploy`.
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// A branch, tag or commit [default: what `[app] ref` says]
+    #[arg(value_name = "REF")]
+    pub(crate) reference: Option<String>,
+    /// Only tell what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Stay until the new release is no longer watched
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) watch: bool,
+}
+
+/// `stoa rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// Which release, or its number [default: the one that served before]
+    #[arg(value_name = "RELEASE", value_parser = release)]
+    pub(crate) release: Option<ReleaseName>,
+}
+
+/// A release as people write it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ReleaseName {
+    /// `7-3fa9c21`.
+    Whole(ReleaseId),
+    /// `7`.
+    Number(u32),
+}
+
+/// `stoa promote`.
+#[derive(Debug, Args)]
+pub(crate) struct Promote {
+    /// The environment whose release is taken
+    #[arg(value_name = "ENVIRONMENT", value_parser = environment)]
+    pub(crate) from: EnvironmentName,
+    /// Stay until the new release is no longer watched
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// `stoa secrets`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secrets {
+    /// Set a secret; its value is asked for, or read from standard input
+    #[command(
+        after_help = "Examples:\n  stoa secrets set STRIPE_KEY\n  stoa secrets set TLS_KEY < key.pem\n\n\
+        The value is never an argument: arguments can be read by everybody on this machine."
+    )]
+    Set(SecretWords),
+    /// Take a secret away
+    #[command(after_help = "Example:\n  stoa secrets unset STRIPE_KEY")]
+    Unset(SecretWords),
+    /// Show the names of the secrets, never their values
+    #[command(after_help = "Example:\n  stoa secrets list")]
+    List,
+}
+
+/// What was typed as the name of a secret, and what should not have been typed at all: all of it may hold
+/// a secret, so nothing of it is shown before it is known to be a name.
+#[derive(Args)]
+pub(crate) struct SecretWords {
+    /// Its name, such as STRIPE_KEY; the app finds it in its environment under this name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: OsString,
+    /// A value, typed where it must not be.
+    #[arg(hide = true)]
+    pub(crate) more: Vec<OsString>,
+}
+
+impl std::fmt::Debug for SecretWords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecretWords").finish_non_exhaustive()
+    }
+}
+
 /// `stoa logs`.
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
-    /// A tier, an instance, `daemon` or `build` [default: every instance]
+    /// A tier, an instance, `daemon`, `build` or `deploy` [default: every instance]
     #[arg(value_name = "TIER|INSTANCE", value_parser = log_target)]
     pub(crate) target: Option<LogTarget>,
     /// Go on with what comes
@@ -151,6 +255,8 @@ pub(crate) enum LogTarget {
     Daemon,
     /// The last build.
     Build,
+    /// The tasks of the last deployment.
+    Deploy,
 }
 
 /// `stoa scale`.
@@ -219,6 +325,25 @@ pub(crate) enum Role {
     },
 }
 
+fn environment(text: &str) -> Result<EnvironmentName, String> {
+    text.parse().map_err(|_| {
+        let why = "a name has 1 to 32 of a-z, 0-9 and -, and begins with a letter";
+        said(why, "name one of the file's [environments.NAME], such as: -e staging")
+    })
+}
+
+fn release(text: &str) -> Result<ReleaseName, String> {
+    let number = || text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+    match (text.parse(), number()) {
+        (Ok(release), _) => Ok(ReleaseName::Whole(release)),
+        (Err(_), Some(number)) => Ok(ReleaseName::Number(number)),
+        (Err(_), None) => Err(said(
+            "it is no release",
+            "write it as `stoa releases` does, such as 7-3fa9c21, or its number",
+        )),
+    }
+}
+
 fn tier(text: &str) -> Result<Tier, String> {
     text.parse().map_err(|_| match text.parse::<InstanceId>() {
         Ok(id) => said("it names one instance, and a whole tier is meant", &format!("write {}", id.tier)),
@@ -250,11 +375,13 @@ fn log_target(text: &str) -> Result<LogTarget, String> {
     match text {
         "daemon" => return Ok(LogTarget::Daemon),
         "build" => return Ok(LogTarget::Build),
+        "deploy" => return Ok(LogTarget::Deploy),
         _ => {}
     }
     let instance = || text.parse().map(LogTarget::Instance);
     text.parse().map(LogTarget::Tier).or_else(|_| instance()).map_err(|_| {
-        let next = "name app, web, balancer, database, cache, an instance such as app-1, daemon or build";
+        let next =
+            "name app, web, balancer, database, cache, an instance such as app-1, daemon, build or deploy";
         said("it is neither a tier nor an instance", next)
     })
 }

@@ -2,6 +2,7 @@
 
 use super::config_report::ConfigReport;
 use super::style::Style;
+use super::typed::Typed;
 use crate::api::types::Problem;
 use crate::client::ClientError;
 use serde_json::json;
@@ -55,14 +56,18 @@ impl Failure {
         Failure::failed(report.to_string(), why.join(": "), next)
     }
 
-    /// A call to the daemon failed. `up` is what to type to start it.
-    pub(crate) fn client(error: ClientError, up: &str) -> Self {
+    /// A call to the daemon failed. What it says to type is made to work here.
+    pub(crate) fn client(error: ClientError, typed: &Typed) -> Self {
         let what = error.to_string();
         match error {
-            ClientError::Refused(problem) => Failure { problem, ..Failure::failed("", "", "") },
-            ClientError::NotRunning { .. } => {
-                Failure::failed("the site is not running", what, format!("bring it up: {up}"))
+            ClientError::Refused(Problem { what, why, next }) => {
+                Failure::failed(typed.adapted(&what), typed.adapted(&why), typed.adapted(&next))
             }
+            ClientError::NotRunning { .. } => Failure::failed(
+                "the site is not running",
+                what,
+                format!("bring it up: {}", typed.folder_line("up")),
+            ),
             ClientError::Forbidden { .. } => Failure::failed(
                 "the site belongs to another user",
                 what,
@@ -71,12 +76,12 @@ impl Failure {
             ClientError::Silent { .. } => Failure::failed(
                 what,
                 "it is busy, stopped, or the machine is overloaded",
-                "try again; see what it says: stoa logs daemon",
+                format!("try again; see what it says: {}", typed.line("logs daemon")),
             ),
             ClientError::Broken { .. } => Failure::failed(
                 what,
                 "the daemon may be of another version than this command, or ended meanwhile",
-                "see what it says: stoa logs daemon",
+                format!("see what it says: {}", typed.line("logs daemon")),
             ),
         }
     }

@@ -1,7 +1,7 @@
 //! Follows a request until it has come true, cannot, or ctrl-C: shows each tier on the way.
 
 use super::failure::{Failure, Outcome};
-use super::judge::{Judge, Reason, Verdict};
+use super::judge::{Reason, Verdict};
 use super::render::progress::{self, Clock};
 use super::screen::{Block, Screen};
 use super::session::Session;
@@ -11,7 +11,8 @@ use crate::api::types::{BuildStatus, Status};
 use crate::client::{Client, ClientError};
 use std::time::{Duration, Instant};
 use stoa_model::intent::Power;
-use stoa_model::{InstanceId, Millis, Paths};
+use stoa_model::plan::{TaskId, TaskKind};
+use stoa_model::{DeployNumber, InstanceId, Millis, Paths};
 use stoa_tiers::host::log;
 
 /// Between two looks.
@@ -51,8 +52,12 @@ pub(crate) struct Follow<'a> {
 }
 
 impl Follow<'_> {
-    /// Until `judge` says so.
-    pub(crate) fn until(&self, session: &mut Session, judge: &mut Judge) -> Outcome<End> {
+    /// Until `judge` says so of a look, which is given with the time since the request.
+    pub(crate) fn until(
+        &self,
+        session: &mut Session,
+        mut judge: impl FnMut(&Status, Millis) -> Verdict,
+    ) -> Outcome<End> {
         let mut block = Block::new(self.screen);
         let mut before: Option<Status> = None;
         let mut building: Option<Instant> = None;
@@ -84,7 +89,7 @@ impl Follow<'_> {
             };
             let clock = Clock { since: span(self.began), building: building.map(span) };
             self.show(&mut block, before.as_ref(), &status, clock);
-            match judge.look(&status, span(asked)) {
+            match judge(&status, span(asked)) {
                 Verdict::Done => break Ok(End::Done(Box::new(status), span(self.began))),
                 Verdict::Stuck(reason) => break Ok(End::Stuck(Box::new(status), reason)),
                 Verdict::Going => before = Some(status),
@@ -110,29 +115,46 @@ impl Follow<'_> {
         }
     }
 
-    /// The failure that a stuck request is.
-    pub(crate) fn stuck(&self, reason: &Reason) -> Failure {
-        let typed = self.typed;
-        let next = match reason.log.as_str() {
-            "build" => format!(
-                "mend it, then: {}\nall that the build printed: {}",
-                typed.folder_line("up"),
-                typed.line("logs build")
-            ),
-            log => format!(
-                "mend it, then: {}\nsee more: {}",
-                typed.folder_line("up"),
-                typed.line(&format!("logs {log}"))
-            ),
-        };
-        let lines = match reason.log.parse::<InstanceId>() {
-            // One that never ended has not been asked for its last words yet.
-            Ok(id) if reason.lines.is_empty() => log::tail(&log::current(&self.paths.log(id)), LINES),
-            _ => reason.lines.iter().map(|line| harmless(line)).collect(),
-        };
+    /// The failure that a stuck request is; `again` is what to type once it is mended.
+    pub(crate) fn stuck(&self, status: &Status, reason: &Reason, again: &str) -> Failure {
+        let (typed, log) = (self.typed, reason.log.as_str());
+        let mut next = vec![format!("mend it, then: {again}")];
+        match log {
+            "" => next.clear(),
+            "build" => next.push(format!("all that the build printed: {}", typed.line("logs build"))),
+            "deploy" => next.push(format!("what its tasks printed: {}", typed.line("logs deploy"))),
+            log => next.push(format!("see more: {}", typed.line(&format!("logs {log}")))),
+        }
+        if matches!(log, "" | "deploy") {
+            next.push(format!("what happened, and why: {}", typed.line("events")));
+        }
+        next.push(match (&status.deployment, &status.live) {
+            (Some(deployment), Some(live)) if *live != deployment.to => format!("Release {live} serves."),
+            _ => "The rest of the site is left as it is.".to_owned(),
+        });
+        let lines = self.last_lines(status, reason);
         let lines = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().to_vec();
-        let next = format!("{next}\nThe rest of the site is left as it is.");
-        Failure::failed(harmless(&reason.what), harmless(&reason.why), next).with_lines(lines)
+        let (what, why) = (typed.adapted(&harmless(&reason.what)), typed.adapted(&harmless(&reason.why)));
+        Failure::failed(what, why, next.join("\n")).with_lines(lines)
+    }
+
+    fn last_lines(&self, status: &Status, reason: &Reason) -> Vec<String> {
+        let told: Vec<String> = reason.lines.iter().map(|line| harmless(line)).collect();
+        if !told.is_empty() {
+            return told;
+        }
+        // One that never ended has not been asked for its last words yet.
+        if let Ok(id) = reason.log.parse::<InstanceId>() {
+            return log::tail(&log::current(&self.paths.log(id)), LINES);
+        }
+        let deployment = status.deployment.as_ref().filter(|one| reason.log == "deploy" && one.new.0 == 0);
+        deployment.map(|one| self.last_task(one.number)).unwrap_or_default()
+    }
+
+    /// The last lines of the last task of a deployment that printed any.
+    fn last_task(&self, deploy: DeployNumber) -> Vec<String> {
+        let logs = TaskKind::ALL.into_iter().rev().map(|kind| self.paths.task_log(TaskId { kind, deploy }));
+        logs.map(|file| log::tail(&file, LINES)).find(|lines| !lines.is_empty()).unwrap_or_default()
     }
 
     /// What ctrl-C leaves.
@@ -153,7 +175,7 @@ impl Follow<'_> {
     }
 
     fn lost(&self, error: ClientError) -> Failure {
-        let failure = Failure::client(error, &self.typed.folder_line("up"));
+        let failure = Failure::client(error, self.typed);
         Failure::failed(
             "the daemon is gone",
             failure.problem.what,

@@ -1,35 +1,39 @@
 //! Whether what was asked for has come true, still may, or cannot without the user. Pure: time is an
 //! argument.
 
-use crate::api::types::{BuildStatus, InstanceState, InstanceStatus, Status};
+mod deployment;
+mod stall;
+
+pub(crate) use deployment::{Asked, DeployJudge};
+
+use crate::api::types::{BuildStatus, DeploymentStatus, InstanceState, InstanceStatus, Status};
+use stall::Stall;
+use stoa_model::deployment::Phase;
 use stoa_model::plan::WaitKind;
-use stoa_model::{Millis, ReleaseId, Tier};
+use stoa_model::{DeployNumber, Millis, ReleaseId, Tier};
 
 /// An instance that ended this often in a row is not expected to mend itself.
 const CRASHES: u32 = 3;
-/// Trouble that nothing has changed about for this long is not expected to pass by itself.
-const STALLED: Millis = Millis::from_secs(60);
 /// A settled status has to be seen this often in a row: the first may be older than what was asked.
 const SETTLED: u8 = 2;
 /// How much earlier than its time-out an instance is given up, at most: the daemon ends it at the time-out
 /// itself, and two looks are less than this apart.
 const EARLIER: Millis = Millis(300);
 
+/// A deployment that was over before a request may be what is told of for this long after it.
+const OLDER: Millis = Millis::from_secs(3);
+
 /// Watches one request come true.
 #[derive(Debug, Clone)]
 pub(crate) struct Judge {
     release: Option<ReleaseId>,
+    /// The last deployment before the request.
+    before: Option<DeployNumber>,
     start_timeout: Option<Millis>,
     settled: u8,
-    progress: Option<Progress>,
-}
-
-/// How far things had come, and since when.
-#[derive(Debug, Clone)]
-struct Progress {
-    ready: Vec<(Tier, u16)>,
-    build: &'static str,
-    since: Millis,
+    /// Visitors were answered by the new release.
+    served: bool,
+    stall: Stall,
 }
 
 /// What a look says.
@@ -50,16 +54,27 @@ pub(crate) struct Reason {
     pub(crate) what: String,
     /// Why.
     pub(crate) why: String,
-    /// Whose log tells more: an instance, `build` or `daemon`.
+    /// Whose log tells more: an instance, `build`, `deploy` or `daemon`.
     pub(crate) log: String,
     /// The last lines it printed.
     pub(crate) lines: Vec<String>,
 }
 
 impl Judge {
-    /// For a request after which `release` should run, where it is about one.
-    pub(crate) fn new(release: Option<ReleaseId>, start_timeout: Option<Millis>) -> Self {
-        Judge { release, start_timeout, settled: 0, progress: None }
+    /// For a request about no release.
+    pub(crate) fn of_change() -> Self {
+        let stall = Stall::default();
+        Judge { release: None, before: None, start_timeout: None, settled: 0, served: false, stall }
+    }
+
+    /// For an `up` after which `release` should serve. `before` is the last deployment that was known
+    /// before it.
+    pub(crate) fn of_up(
+        release: ReleaseId,
+        before: Option<DeployNumber>,
+        start_timeout: Option<Millis>,
+    ) -> Self {
+        Judge { release: Some(release), before, start_timeout, ..Judge::of_change() }
     }
 
     /// A look at the site, `now` after the request.
@@ -67,18 +82,36 @@ impl Judge {
         if self.release.as_ref().is_some_and(|release| *release != status.release) {
             return Verdict::Going;
         }
-        self.settled = if status.settled { self.settled + 1 } else { 0 };
+        let deployment = self.own(status, now);
+        self.served |= deployment.is_some_and(served);
+        if let Some(reason) = deployment.and_then(|one| failed_deployment(status, one, self.served)) {
+            return Verdict::Stuck(reason);
+        }
+        let serves = deployment.is_none_or(|deployment| status.live.as_ref() == Some(&deployment.to));
+        let settled = status.settled && serves;
+        self.settled = if settled { self.settled + 1 } else { 0 };
         if self.settled >= SETTLED {
             return Verdict::Done;
         }
-        if status.settled {
+        if settled {
             return Verdict::Going;
         }
-        let reason = failed_build(status).or_else(|| self.failed_instance(status)).or_else(|| stuck(status));
-        match reason.or_else(|| self.stalled(status, now)) {
+        let reason = failed_build(status);
+        // While another release serves, what is wrong with the new one is the deployment's to judge.
+        let alone = deployment.is_none_or(|deployment| deployment.from.is_none() || over(&deployment.phase));
+        let reason = reason.or_else(|| self.failed_instance(status).filter(|_| alone));
+        let reason = reason.or_else(|| stuck(status).filter(|_| alone));
+        match reason.or_else(|| self.stall.look(status, now)) {
             Some(reason) => Verdict::Stuck(reason),
             None => Verdict::Going,
         }
+    }
+
+    /// The deployment that carries out the request: of its release, and younger than the request.
+    fn own<'a>(&self, status: &'a Status, now: Millis) -> Option<&'a DeploymentStatus> {
+        let deployment = status.deployment.as_ref().filter(|one| self.release.as_ref() == Some(&one.to))?;
+        let younger = self.before.is_none_or(|before| deployment.number > before);
+        (younger || now >= OLDER).then_some(deployment)
     }
 
     fn failed_instance(&self, status: &Status) -> Option<Reason> {
@@ -96,32 +129,31 @@ impl Judge {
             lines: instance.last_lines.clone(),
         })
     }
+}
 
-    /// Trouble, and no step forward for a while.
-    fn stalled(&mut self, status: &Status, now: Millis) -> Option<Reason> {
-        let ready = status.tiers.iter().map(|tier| (tier.tier, tier.ready)).collect();
-        let build = match status.build {
-            BuildStatus::Taken => "taken",
-            BuildStatus::Building => "building",
-            BuildStatus::Built => "built",
-            BuildStatus::Failed { .. } => "failed",
-        };
-        let trouble = status.waiting.iter().find(|waiting| waiting.kind == WaitKind::Trouble);
-        let what = trouble.map(|waiting| format!("{} waits until {}", waiting.subject, waiting.until));
-        let what = what.or_else(|| status.failures.first().cloned());
-        let moved = self.progress.as_ref().is_none_or(|was| was.ready != ready || was.build != build);
-        let Some(what) = what.filter(|_| !moved) else {
-            self.progress = Some(Progress { ready, build, since: now });
-            return None;
-        };
-        let since = self.progress.as_ref().map_or(now, |was| was.since);
-        (now.0.saturating_sub(since.0) >= STALLED.0).then(|| Reason {
-            what,
-            why: format!("it was tried again and again, and nothing has got better for {STALLED}"),
-            log: "daemon".to_owned(),
-            lines: Vec::new(),
-        })
+/// Whether nothing of a deployment is left to do but to watch.
+fn over(phase: &Phase) -> bool {
+    matches!(phase, Phase::Watch | Phase::Done | Phase::Failed(_))
+}
+
+/// Whether visitors are or were answered by the new release.
+fn served(deployment: &DeploymentStatus) -> bool {
+    deployment.percent > 0 || deployment.new.0 > 0
+}
+
+/// What a deployment failed of, where it did. `served`: visitors were answered by the new release.
+fn failed_deployment(status: &Status, deployment: &DeploymentStatus, served: bool) -> Option<Reason> {
+    let Phase::Failed(why) = &deployment.phase else { return None };
+    if let Some(build) = failed_build(status).filter(|_| status.release == deployment.to) {
+        return Some(build);
     }
+    let how = if served { "was taken back" } else { "is not deployed" };
+    Some(Reason {
+        what: format!("release {} {how}", deployment.to),
+        why: why.clone(),
+        log: "deploy".to_owned(),
+        lines: Vec::new(),
+    })
 }
 
 fn failed_build(status: &Status) -> Option<Reason> {

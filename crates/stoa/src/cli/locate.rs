@@ -1,5 +1,8 @@
-//! Which site is meant and where its state lies: from what was typed, the folders above this one and the
-//! sites that this machine has.
+//! Which site is meant, which copy of it, and where its state lies: from what was typed, the folders above
+//! this one and the sites that this machine has.
+//!
+//! The state of an environment that is not production lies beside production's, as `<site>@<environment>`;
+//! a state folder that is named so is never taken for production's.
 
 use super::args::Global;
 use super::config_report::ConfigReport;
@@ -7,7 +10,7 @@ use super::failure::{Failure, Outcome};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use stoa_model::endpoint::UNIX_PATH_MAX;
-use stoa_model::{InstanceId, Paths, Site, SiteName, Tier, config};
+use stoa_model::{EnvironmentName, InstanceId, Paths, Site, SiteName, Tier, config};
 
 /// The name of a site's file.
 pub(crate) const FILE: &str = "stoa.toml";
@@ -19,9 +22,9 @@ pub(crate) struct Loaded {
     pub(crate) file: PathBuf,
     /// Its text.
     pub(crate) text: String,
-    /// What it says.
+    /// What it says of the environment that is meant.
     pub(crate) site: Site,
-    /// Where its state lies.
+    /// Where that environment's state lies.
     pub(crate) paths: Paths,
 }
 
@@ -32,8 +35,12 @@ pub(crate) struct Located {
     pub(crate) name: Option<SiteName>,
     /// Its file, where one was found.
     pub(crate) file: Option<PathBuf>,
-    /// Where its state lies.
+    /// Which copy of it.
+    pub(crate) environment: EnvironmentName,
+    /// Where that environment's state lies.
     pub(crate) paths: Paths,
+    /// Where production's lies.
+    base: PathBuf,
     /// Neither a file nor an option named it: it is the only one of this machine.
     pub(crate) guessed: bool,
 }
@@ -73,31 +80,57 @@ impl Place {
     pub(crate) fn load(&self, global: &Global, folder: Option<&Path>) -> Outcome<Loaded> {
         let file = self.file(global, folder)?.ok_or_else(|| no_file(&self.current))?;
         let text = read(&file)?;
+        let Meant { environment, state } = self.meant(global)?;
         let home = file.parent().unwrap_or(Path::new("/"));
-        let site = config::parse(&text, home)
-            .map_err(|errors| Failure::config(ConfigReport::new(&file, &text, errors)))?;
-        let paths = self.paths(global, &site.name)?;
+        let site = config::parse_environment(&text, home, &environment);
+        let site = site.map_err(|errors| Failure::config(ConfigReport::new(&file, &text, errors)))?;
+        let paths = fitting(of_environment(&self.base(state, &site.name)?, &environment))?;
         Ok(Loaded { file, text, site, paths })
     }
 
     /// The site that is meant; its file may hold mistakes as long as its name can be told.
     pub(crate) fn locate(&self, global: &Global, folder: Option<&Path>) -> Outcome<Located> {
         let file = self.file(global, folder)?;
-        let name = match &file {
-            Some(file) => Some(name(file)?),
-            None => None,
+        let Meant { environment, state } = self.meant(global)?;
+        let (name, environment, guessed) = match (&file, &state) {
+            (Some(file), _) => (Some(name(file)?), environment, false),
+            (None, Some(_)) => (None, environment, false),
+            (None, None) => {
+                let (name, environment) = self.only_site(global.environment.as_ref())?;
+                (Some(name), environment, true)
+            }
         };
-        if let (Some(state), None) = (&global.state, &name) {
-            let paths = fitting(Paths::new(self.absolute(state)))?;
-            return Ok(Located { name: None, file, paths, guessed: false });
+        let base = match (state, &name) {
+            (Some(state), _) => state,
+            (None, Some(name)) => self.states()?.join(name.to_string()),
+            (None, None) => return Err(no_file(&self.current)),
+        };
+        let paths = fitting(of_environment(&base, &environment))?;
+        if let Some(file) = file.as_deref().filter(|_| !paths.root().exists()) {
+            known(file, &environment)?;
         }
-        if let Some(name) = name {
-            let paths = self.paths(global, &name)?;
-            return Ok(Located { name: Some(name), file, paths, guessed: false });
+        Ok(Located { name, file, environment, paths, base, guessed })
+    }
+
+    /// Which environment is meant, and production's state folder where one was given.
+    fn meant(&self, global: &Global) -> Outcome<Meant> {
+        let given = global.state.as_deref().map(|state| self.absolute(state));
+        let (state, of_state) = match given {
+            Some(given) => match split(&given) {
+                Some((base, environment)) => (Some(base), Some(environment)),
+                None => (Some(given), None),
+            },
+            None => (None, None),
+        };
+        match (&global.environment, of_state) {
+            (Some(asked), Some(other)) if *asked != other => Err(Failure::usage(
+                format!("--environment {asked} and a state folder of {other} do not go together"),
+                "a folder named DIR@NAME holds the state of the environment NAME",
+                "give production's state folder, or leave one of the two away",
+            )),
+            (Some(environment), _) => Ok(Meant { environment: environment.clone(), state }),
+            (None, of_state) => Ok(Meant { environment: of_state.unwrap_or_default(), state }),
         }
-        let name = self.only_site()?;
-        let paths = self.paths(global, &name)?;
-        Ok(Located { name: Some(name), file: None, paths, guessed: true })
     }
 
     /// The file that is meant. `None`: none was named, and none was found on the way up.
@@ -135,13 +168,9 @@ impl Place {
         Err(Failure::usage(what, format!("there is no folder {}", folder.display()), "check the path"))
     }
 
-    /// Where the state of the site `name` lies.
-    fn paths(&self, global: &Global, name: &SiteName) -> Outcome<Paths> {
-        let root = match &global.state {
-            Some(state) => self.absolute(state),
-            None => self.states()?.join(name.to_string()),
-        };
-        fitting(Paths::new(root))
+    /// Where production's state of the site `name` lies, unless `state` was given.
+    fn base(&self, state: Option<PathBuf>, name: &SiteName) -> Outcome<PathBuf> {
+        state.map_or_else(|| Ok(self.states()?.join(name.to_string())), Ok)
     }
 
     /// The folder that holds the states of all sites.
@@ -164,31 +193,34 @@ impl Place {
         Ok(home.join(".local/state/stoa"))
     }
 
-    /// The one site of this machine (for this user).
-    fn only_site(&self) -> Outcome<SiteName> {
+    /// The one site of this machine (for this user), in the environment that was `asked` for; else in
+    /// production, and in another one only where nothing is in production.
+    fn only_site(&self, asked: Option<&EnvironmentName>) -> Outcome<(SiteName, EnvironmentName)> {
         let states = self.states()?;
-        let entries = std::fs::read_dir(&states).into_iter().flatten().flatten();
-        let mut names: Vec<SiteName> = entries
-            .filter(|entry| Paths::new(entry.path()).database().exists())
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .collect();
-        names.sort();
-        match (names.len(), names.pop()) {
-            (1, Some(name)) => Ok(name),
-            (0, _) | (_, None) => Err(no_file(&self.current)),
-            (_, Some(last)) => {
-                names.push(last.clone());
-                let all = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                Err(Failure::usage(
-                    format!("no {FILE} in {} or a folder above it", self.current.display()),
-                    format!("this machine has several sites: {all}"),
-                    format!(
-                        "say which: --config DIR, or --state {}",
-                        states.join(last.to_string()).display()
-                    ),
-                ))
-            }
+        let mut all = states_in(&states);
+        all.sort();
+        let of = |wanted: &EnvironmentName| -> Vec<_> {
+            all.iter().filter(|(_, environment)| environment == wanted).cloned().collect()
+        };
+        let production = of(&EnvironmentName::default());
+        let found = match asked {
+            Some(asked) => of(asked),
+            None if production.is_empty() => all.clone(),
+            None => production,
+        };
+        if let [only] = &found[..] {
+            return Ok(only.clone());
         }
+        let (Some(last), true) = (found.last().or(all.last()), !all.is_empty()) else {
+            return Err(no_file(&self.current));
+        };
+        let name = |(name, environment): &(SiteName, EnvironmentName)| label(name, environment);
+        let names = all.iter().map(name).collect::<Vec<_>>().join(", ");
+        Err(Failure::usage(
+            format!("no {FILE} in {} or a folder above it", self.current.display()),
+            format!("this machine has several sites: {names}"),
+            format!("say which: --config DIR, or --state {}", states.join(name(last)).display()),
+        ))
     }
 
     /// `path` from the current folder, without `.` and, where its folder exists, without `..`.
@@ -196,6 +228,89 @@ impl Place {
         let joined = self.current.join(path);
         joined.canonicalize().unwrap_or_else(|_| joined.components().collect())
     }
+}
+
+/// Which environment is meant, and production's state folder where one was given.
+struct Meant {
+    environment: EnvironmentName,
+    state: Option<PathBuf>,
+}
+
+impl Located {
+    /// Where the state of another environment of the same site lies.
+    pub(crate) fn beside(&self, environment: &EnvironmentName) -> Paths {
+        of_environment(&self.base, environment)
+    }
+
+    /// The other environments of the same site that have a state, production among them.
+    pub(crate) fn others(&self) -> Vec<EnvironmentName> {
+        let (Some(folder), Some(name)) = (self.base.parent(), self.base.file_name()) else {
+            return Vec::new();
+        };
+        let own = |entry: &Path| {
+            let (base, environment) = split(entry).unwrap_or((entry.to_owned(), EnvironmentName::default()));
+            (base.file_name() == Some(name) && environment != self.environment).then_some(environment)
+        };
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut others: Vec<_> =
+            entries.filter(|entry| Paths::new(entry).database().is_file()).filter_map(|e| own(&e)).collect();
+        others.sort();
+        others
+    }
+}
+
+/// A site's name as people tell its environments apart: `foobar`, `foobar@staging`.
+pub(crate) fn label(name: &SiteName, environment: &EnvironmentName) -> String {
+    if environment.is_production() { name.to_string() } else { format!("{name}@{environment}") }
+}
+
+/// The state folder of an environment of the site whose production's is `base`.
+fn of_environment(base: &Path, environment: &EnvironmentName) -> Paths {
+    if environment.is_production() {
+        return Paths::new(base);
+    }
+    let mut root = base.as_os_str().to_owned();
+    root.push(format!("@{environment}"));
+    Paths::new(PathBuf::from(root))
+}
+
+/// A state folder's name taken apart: production's, and the environment. `None`: it is production's.
+fn split(root: &Path) -> Option<(PathBuf, EnvironmentName)> {
+    let (base, environment) = root.file_name()?.to_str()?.rsplit_once('@')?;
+    let environment = environment.parse().ok()?;
+    (!base.is_empty()).then(|| (root.with_file_name(base), environment))
+}
+
+/// The sites that have a state in `folder`.
+fn states_in(folder: &Path) -> Vec<(SiteName, EnvironmentName)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let states = entries.map(|entry| entry.path()).filter(|path| Paths::new(path).database().exists());
+    let site = |path: PathBuf| {
+        let (base, environment) = split(&path).unwrap_or((path, EnvironmentName::default()));
+        Some((base.file_name()?.to_str()?.parse().ok()?, environment))
+    };
+    states.filter_map(site).collect()
+}
+
+/// Refuses an environment that the file does not have and that has no state either.
+fn known(file: &Path, environment: &EnvironmentName) -> Outcome<()> {
+    let text = read(file)?;
+    let all = config::environments(&text);
+    // What cannot be read as TOML tells nothing about environments.
+    if environment.is_production() || all.contains(environment) || text.parse::<toml::Table>().is_err() {
+        return Ok(());
+    }
+    let names = all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let why = if names.is_empty() {
+        "it describes production alone".to_owned()
+    } else {
+        format!("it has production and {names}")
+    };
+    Err(Failure::usage(
+        format!("{} has no environment {environment}", file.display()),
+        why,
+        format!("name one of these, or add a table: [environments.{environment}]"),
+    ))
 }
 
 /// The text of a site's file.

@@ -2,6 +2,7 @@
 
 mod args;
 mod config_report;
+mod deploying;
 mod failure;
 mod follow;
 mod judge;
@@ -13,6 +14,7 @@ mod session;
 mod style;
 mod typed;
 mod verbs;
+mod who;
 
 use crate::{daemon, install, roles};
 use args::{Cli, Global, Role, Verb};
@@ -132,6 +134,11 @@ fn dispatch(cli: Cli, screen: Screen) -> Outcome<ExitCode> {
         Verb::Logs(arguments) => verbs::logs::run(&context, &arguments),
         Verb::Scale(arguments) => verbs::change::scale(&context, &arguments),
         Verb::Restart(arguments) => verbs::change::restart(&context, &arguments),
+        Verb::Deploy(arguments) => verbs::deploy::run(&context, &arguments),
+        Verb::Rollback(arguments) => verbs::rollback::run(&context, &arguments),
+        Verb::Releases(arguments) => verbs::releases::run(&context, &arguments),
+        Verb::Promote(arguments) => verbs::promote::run(&context, &arguments),
+        Verb::Secrets(arguments) => verbs::secrets::run(&context, &arguments),
         Verb::Run(arguments) => verbs::run::run(&context, &arguments),
         Verb::Events(arguments) => verbs::events::run(&context, &arguments),
         Verb::Down(arguments) => verbs::down::run(&context, &arguments),

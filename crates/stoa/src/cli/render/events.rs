@@ -26,6 +26,7 @@ fn kind(kind: Kind, style: Style) -> String {
         Kind::Done => (Mood::Good, "done"),
         Kind::Failed => (Mood::Bad, "failed"),
         Kind::Routes => (Mood::Quiet, "routes"),
+        Kind::Decided => (Mood::Moving, "decided"),
         Kind::Seen => (Mood::Moving, "seen"),
         Kind::Refused => (Mood::Bad, "refused"),
     };

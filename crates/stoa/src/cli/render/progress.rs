@@ -1,8 +1,9 @@
 //! What is shown while something comes true: a block that is redrawn, or lines as things happen.
 
 use super::status::{standing, tier_mood};
-use super::units;
-use crate::api::types::{BuildStatus, InstanceState, InstanceStatus, Status, TierStatus};
+use super::{deployment, units};
+use crate::api::types::{BuildStatus, DeploymentStatus, InstanceState, InstanceStatus, Status, TierStatus};
+use crate::cli::locate::label;
 use crate::cli::style::{Mood, Style, harmless, pad};
 use stoa_model::Millis;
 use stoa_model::plan::WaitKind;
@@ -22,7 +23,7 @@ pub(crate) struct Clock {
 /// The block: the site, its build, a line per tier. Every line fits `width`.
 pub(crate) fn block(status: &Status, clock: Clock, style: Style, width: usize) -> Vec<String> {
     let (mood, words) = standing(status);
-    let name = status.site.to_string();
+    let name = label(&status.site, &status.environment);
     let mut lines = vec![format!(
         "{} {}  {}  {}",
         style.sign(mood),
@@ -30,6 +31,12 @@ pub(crate) fn block(status: &Status, clock: Clock, style: Style, width: usize) -
         style.mood(mood, words),
         style.dim(&units::seconds(clock.since))
     )];
+    if let Some(deploying) = deployment::under_way(status) {
+        let (kind, to) = (deployment::kind(deploying.kind), deploying.to.to_string());
+        let mood = deployment::mood(&deploying.phase);
+        lines.push(line(style, mood, kind, &to, "", &deployment::phase(deploying)));
+        lines.extend(deployment::details(deploying, style, width, 6));
+    }
     let (mood, mut words) = build(status);
     if let (BuildStatus::Building, Some(time)) = (&status.build, clock.building) {
         words = format!("{words}, {}", units::seconds(time));
@@ -56,6 +63,20 @@ pub(crate) fn news(before: Option<&Status>, now: &Status, since: Millis, style: 
     let (mood, words) = build(now);
     if before.is_none_or(|before| build(before).1 != words || before.release != now.release) {
         say(mood, format!("release {}: {words}", now.release));
+    }
+    if let Some(deploying) = deployment::under_way(now) {
+        let was = before.and_then(deployment::under_way);
+        // Figures in a sentence move all the time; that is no news.
+        let words = |one: &DeploymentStatus| one.text.replace(|c: char| c.is_ascii_digit(), "");
+        let told = |one: &DeploymentStatus| (one.number, one.phase.clone(), one.percent, words(one));
+        if was.map(told) != Some(told(deploying)) {
+            let text = match deploying.text.as_str() {
+                "" => String::new(),
+                text => format!(": {}", harmless(text)),
+            };
+            let (kind, phase) = (deployment::kind(deploying.kind), deployment::phase(deploying));
+            say(deployment::mood(&deploying.phase), format!("{kind} {}: {phase}{text}", deploying.to));
+        }
     }
     for tier in &now.tiers {
         let was = before.and_then(|before| before.tiers.iter().find(|one| one.tier == tier.tier));
@@ -118,7 +139,7 @@ pub(crate) fn arrival(status: &Status, since: Millis, style: Style, next: &[(Str
     let mut lines = vec![format!(
         "{} {} is serving{}release {}{}{}",
         style.sign(Mood::Good),
-        style.bold(&status.site.to_string()),
+        style.bold(&label(&status.site, &status.environment)),
         style.dot(),
         status.release,
         style.dot(),

@@ -1,7 +1,8 @@
 //! `stoa status`: how the site stands, on a screen of 80 columns.
 
-use super::units;
-use crate::api::types::{BuildStatus, InstanceState, InstanceStatus, Status, TierStatus};
+use super::{deployment, units};
+use crate::api::types::{BuildStatus, InstanceState, InstanceStatus, ScalingStatus, Status, TierStatus};
+use crate::cli::locate::label;
 use crate::cli::style::{Mood, Style, harmless, pad};
 use crate::cli::typed::Typed;
 use stoa_model::intent::Power;
@@ -18,6 +19,7 @@ pub(crate) fn status(status: &Status, style: Style, width: usize, typed: &Typed)
     let mut lines = header(status, style);
     lines.push(String::new());
     lines.extend(table(status, style, width));
+    lines.extend(deployment::section(status, style, width));
     lines.extend(build(status, style, width));
     lines.extend(list(status, style, width));
     if let Some(next) = next(status, typed) {
@@ -63,16 +65,18 @@ pub(crate) fn state(state: InstanceState) -> (Mood, &'static str) {
 
 fn header(status: &Status, style: Style) -> Vec<String> {
     let (mood, words) = standing(status);
-    let name = status.site.to_string();
+    let name = label(&status.site, &status.environment);
     let dot = style.dot();
+    // While a deployment is under way, and after one that failed, another release serves than was asked for.
+    let told = deployment::notable(status).and(status.live.as_ref());
     let mut lines = vec![format!(
         "{} {} is {}{dot}release {}",
         style.sign(mood),
         style.bold(&name),
         style.mood(mood, words),
-        status.release
+        told.unwrap_or(&status.release)
     )];
-    if let Some(live) = status.live.as_ref().filter(|live| **live != status.release) {
+    if let Some(live) = status.live.as_ref().filter(|live| told.is_none() && **live != status.release) {
         lines.push(format!("  static files still come from release {live}"));
     }
     lines.extend(status.urls.iter().map(|url| format!("  {}", style.link(url))));
@@ -100,6 +104,11 @@ fn table(status: &Status, style: Style, width: usize) -> Vec<String> {
     let mut lines = vec![style.dim(&head)];
     for tier in &status.tiers {
         lines.push(tier_line(tier, style));
+        if let Some(scaling) = &tier.scaling {
+            let because = harmless(&scaling.because);
+            let because = wrap(&because, width.saturating_sub(2));
+            lines.extend(because.map(|line| format!("  {}", style.dim(&line))));
+        }
         for instance in &tier.instances {
             lines.push(row(instance, first, style));
             lines.extend(note(instance, style, width));
@@ -111,7 +120,10 @@ fn table(status: &Status, style: Style, width: usize) -> Vec<String> {
 fn tier_line(tier: &TierStatus, style: Style) -> String {
     let mood = tier_mood(tier);
     let count = style.mood(mood, &format!("{} of {} serving", tier.ready, tier.wanted));
-    format!("{} ({}): {count}", style.bold(tier.tier.word()), tier.software)
+    let range =
+        |scaling: &ScalingStatus| format!("{}{} to {} by demand", style.dot(), scaling.min, scaling.max);
+    let range = tier.scaling.as_ref().map(range);
+    format!("{} ({}): {count}{}", style.bold(tier.tier.word()), tier.software, range.unwrap_or_default())
 }
 
 /// How a tier is as a whole.

@@ -35,16 +35,17 @@ fn change(
     let began = Instant::now();
     let screen = context.screen;
     let located = context.place.locate(&context.global, None)?;
-    let typed = Typed::new(&context.place, &context.global, &located.paths, located.file.as_deref());
+    let typed = Typed::located(context, &located);
     let client = Client::new(&located.paths);
     let mut session = Session::catching()?;
     let accepted = session.wait(ask(&client)).map_err(|_| interrupted())?;
-    let accepted = accepted.map_err(|error| Failure::client(error, &typed.folder_line("up")))?;
-    screen.say(&accepted.text);
+    let accepted = accepted.map_err(|error| Failure::client(error, &typed))?;
+    screen.say(&typed.adapted(&accepted.text));
 
     let follow =
         Follow { screen, client: &client, paths: &located.paths, typed: &typed, began, first: false };
-    match follow.until(&mut session, &mut Judge::new(None, None))? {
+    let mut judge = Judge::of_change();
+    match follow.until(&mut session, |status, now| judge.look(status, now))? {
         End::Done(status, time) => {
             screen.say(&format!("{} done, {}", screen.style.sign(Mood::Good), units::seconds(time)));
             screen.answer(
@@ -52,7 +53,7 @@ fn change(
             );
             Ok(ExitCode::SUCCESS)
         }
-        End::Stuck(_, reason) => Err(follow.stuck(&reason)),
+        End::Stuck(status, reason) => Err(follow.stuck(&status, &reason, &typed.folder_line("up"))),
         End::Interrupted => Err(follow.interrupted()),
     }
 }

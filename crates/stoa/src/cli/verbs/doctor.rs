@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context, arguments: &Doctor) -> Outcome<ExitCode> {
     let name = loaded.as_ref().map(|loaded| loaded.site.name.to_string());
     screen.answer(&json!({ "site": name, "ok": !bad, "install": install, "checks": rows }));
     let typed = match &loaded {
-        Some(loaded) => Typed::new(&context.place, &context.global, &loaded.paths, Some(&loaded.file)),
+        Some(loaded) => Typed::loaded(context, loaded),
         None => Typed::bare(),
     };
     screen.say(

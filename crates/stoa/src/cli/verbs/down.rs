@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn run(context: &Context, arguments: &Down) -> Outcome<ExitCode> {
     let began = Instant::now();
     let located = context.place.locate(&context.global, arguments.folder.folder.as_deref())?;
-    let typed = Typed::new(&context.place, &context.global, &located.paths, located.file.as_deref());
+    let typed = Typed::located(context, &located);
     let mut session = Session::catching()?;
     let client = Client::new(&located.paths);
     let name = name(&located, &mut session, &client)?;
@@ -103,7 +103,7 @@ fn stop(
     client: &Client,
     typed: &Typed,
 ) -> Outcome<BTreeSet<InstanceId>> {
-    let failed = |error| Failure::client(error, &typed.folder_line("up"));
+    let failed = |error| Failure::client(error, typed);
     match session.wait(client.status()).map_err(|_| interrupted(typed))? {
         Err(ClientError::NotRunning { .. }) if !leftovers(paths) => return Ok(BTreeSet::new()),
         Err(ClientError::NotRunning { .. }) => {
@@ -152,7 +152,7 @@ fn watch(
             }
             Err(ClientError::NotRunning { .. }) => break,
             Err(error) if heard.elapsed() > PATIENCE => {
-                return Err(Failure::client(error, &typed.folder_line("up")));
+                return Err(Failure::client(error, typed));
             }
             // Its last answer may be cut off by its end.
             Err(_) => {}

@@ -20,12 +20,12 @@ const PAGE: u64 = 500;
 /// Does it.
 pub(crate) fn run(context: &Context, arguments: &Events) -> Outcome<ExitCode> {
     let located = context.place.locate(&context.global, None)?;
-    let typed = Typed::new(&context.place, &context.global, &located.paths, located.file.as_deref());
+    let typed = Typed::located(context, &located);
     let client = Client::new(&located.paths);
     let mut session = Session::new()?;
     let mut ask = |after, limit| -> Outcome<Vec<Entry>> {
         let asked = session.wait(client.events(after, limit)).map_err(|_| interrupted())?;
-        asked.map_err(|error| Failure::client(error, &typed.folder_line("up")))
+        asked.map_err(|error| Failure::client(error, &typed))
     };
     let mut last = show(context, &ask(None, arguments.lines)?).unwrap_or(0);
     if !arguments.follow {

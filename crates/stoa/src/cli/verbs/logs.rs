@@ -11,7 +11,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use stoa_model::{InstanceId, Paths, ReleaseId, Tier};
+use stoa_model::{InstanceId, Paths, ReleaseId, TaskId, Tier};
 use stoa_tiers::host::log::{self, Followed, Follower};
 
 /// Between two looks for logs that are new.
@@ -33,7 +33,7 @@ struct Source {
 /// Does it.
 pub(crate) fn run(context: &Context, arguments: &Logs) -> Outcome<ExitCode> {
     let located = context.place.locate(&context.global, None)?;
-    let typed = Typed::new(&context.place, &context.global, &located.paths, located.file.as_deref());
+    let typed = Typed::located(context, &located);
     let paths = &located.paths;
     let sources = sources(paths, arguments.target);
     if sources.is_empty() && !arguments.follow {
@@ -118,6 +118,7 @@ fn sources(paths: &Paths, target: Option<LogTarget>) -> Vec<Source> {
     match target {
         Some(LogTarget::Daemon) => vec![Source { name: "daemon".to_owned(), file: paths.daemon_log() }],
         Some(LogTarget::Build) => last_build(paths).into_iter().collect(),
+        Some(LogTarget::Deploy) => last_tasks(paths),
         Some(LogTarget::Instance(id)) => instance(paths, id),
         Some(LogTarget::Tier(tier)) => instances(paths)
             .into_iter()
@@ -152,6 +153,17 @@ fn last_build(paths: &Paths) -> Option<Source> {
     Some(Source { name: last.to_string(), file: paths.build_log(&last) })
 }
 
+/// The logs of the tasks of the last deployment that had any, in the order in which they run.
+fn last_tasks(paths: &Paths) -> Vec<Source> {
+    let folder = paths.root().join("log").join("deploy");
+    let all = names(&folder).into_iter().filter_map(|name| name.strip_suffix(".log")?.parse::<TaskId>().ok());
+    let mut tasks: Vec<TaskId> = all.collect();
+    let last = tasks.iter().map(|task| task.deploy).max();
+    tasks.retain(|task| Some(task.deploy) == last);
+    tasks.sort();
+    tasks.into_iter().map(|task| Source { name: task.to_string(), file: paths.task_log(task) }).collect()
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
@@ -169,6 +181,7 @@ fn nothing(paths: &Paths, target: Option<LogTarget>, typed: &Typed) -> Failure {
         Some(LogTarget::Instance(id)) => format!("{id} has no log"),
         Some(LogTarget::Tier(tier)) => format!("the tier {tier} has no log"),
         Some(LogTarget::Build) => "there is no log of a build".to_owned(),
+        Some(LogTarget::Deploy) => "there is no log of a migration or a hook".to_owned(),
         Some(LogTarget::Daemon) | None => "there are no logs of instances".to_owned(),
     };
     Failure::failed(what, format!("logs are there of: {names}"), typed.line("logs daemon"))

@@ -4,10 +4,12 @@ use crate::api::types::UpRequest;
 use crate::cli::Context;
 use crate::cli::args::Folder;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::locate::label;
 use crate::cli::provide::missing;
 use crate::cli::render;
 use crate::cli::session::Session;
 use crate::cli::typed::Typed;
+use crate::cli::who;
 use crate::client::{Client, ClientError};
 use crate::daemon;
 use crate::install::{Hints, needs};
@@ -18,10 +20,10 @@ use stoa_model::{Paths, Plan};
 pub(crate) fn run(context: &Context, arguments: &Folder) -> Outcome<ExitCode> {
     let screen = context.screen;
     let loaded = context.place.load(&context.global, arguments.folder.as_deref())?;
-    let typed = Typed::new(&context.place, &context.global, &loaded.paths, Some(&loaded.file));
+    let typed = Typed::loaded(context, &loaded);
     let missing = missing(&needs(&loaded.site, Hints::of(&loaded.site)));
-    let name = loaded.site.name.to_string();
-    let request = UpRequest { site: loaded.site, file: loaded.file, text: loaded.text, by: String::new() };
+    let name = label(&loaded.site.name, &loaded.site.environment);
+    let request = UpRequest { site: loaded.site, file: loaded.file, text: loaded.text, by: who::asks() };
     let plan = ask(&loaded.paths, &request, &typed)?;
     screen.answer(&plan);
     screen.say(render::plan::plan(&plan, &name, screen.style, screen.width).trim_end());
@@ -41,6 +43,6 @@ fn ask(paths: &Paths, request: &UpRequest, typed: &Typed) -> Outcome<Plan> {
                 Failure::report(&report, format!("look at the machine: {}", typed.line("doctor")))
             })
         }
-        Ok(answer) => answer.map_err(|error| Failure::client(error, &typed.folder_line("up"))),
+        Ok(answer) => answer.map_err(|error| Failure::client(error, typed)),
     }
 }

@@ -21,9 +21,9 @@ const TERMINAL: [&str; 4] = ["TERM", "COLORTERM", "COLUMNS", "LINES"];
 /// Does it; returns only where it could not.
 pub(crate) fn run(context: &Context, arguments: &Run) -> Outcome<ExitCode> {
     let located = context.place.locate(&context.global, None)?;
-    let typed = Typed::new(&context.place, &context.global, &located.paths, located.file.as_deref());
+    let typed = Typed::located(context, &located);
     let asked = Session::new()?.wait(Client::new(&located.paths).environment()).map_err(|_| interrupted())?;
-    let environment = asked.map_err(|error| Failure::client(error, &typed.folder_line("up")))?;
+    let environment = asked.map_err(|error| Failure::client(error, &typed))?;
     let Some((program, rest)) = arguments.command.split_first() else {
         return Err(Failure::usage("no command was given", "there is nothing to run", "stoa run -- CMD"));
     };
@@ -55,5 +55,9 @@ fn variables(paths: &Paths, spec: &AppSpec) -> Outcome<BTreeMap<String, String>>
         let next = "run it as the user that the site belongs to";
         Failure::failed("the credentials of the site cannot be read", error.to_string(), next)
     })?;
-    Ok(app::run::environment(None, spec, paths, &credentials))
+    let secrets = stoa_tiers::host::Secrets::open(paths).values(&spec.secrets.names).map_err(|error| {
+        let next = "see which secrets are set: stoa secrets list";
+        Failure::failed("the secrets of the application cannot be read", error.to_string(), next)
+    })?;
+    Ok(app::run::environment(None, spec, paths, &credentials, &secrets))
 }

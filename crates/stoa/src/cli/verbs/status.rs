@@ -14,7 +14,7 @@ use std::process::ExitCode;
 pub(crate) fn run(context: &Context, arguments: &Folder) -> Outcome<ExitCode> {
     let screen = context.screen;
     let located = context.place.locate(&context.global, arguments.folder.as_deref())?;
-    let typed = Typed::new(&context.place, &context.global, &located.paths, located.file.as_deref());
+    let typed = Typed::located(context, &located);
     let asked = Session::new()?.wait(Client::new(&located.paths).status()).map_err(|_| interrupted())?;
     let status = asked.map_err(|error| match error {
         ClientError::NotRunning { .. } => {
@@ -27,7 +27,7 @@ pub(crate) fn run(context: &Context, arguments: &Folder) -> Outcome<ExitCode> {
             };
             Failure::failed(format!("{name} is not running"), why, typed.folder_line("up"))
         }
-        error => Failure::client(error, &typed.folder_line("up")),
+        error => Failure::client(error, &typed),
     })?;
     screen.answer(&status);
     screen.say(render::status::status(&status, screen.style, screen.width, &typed).trim_end());

@@ -10,6 +10,7 @@ use crate::cli::provide::{Consent, interrupted, provide};
 use crate::cli::render::progress;
 use crate::cli::session::Session;
 use crate::cli::typed::Typed;
+use crate::cli::who;
 use crate::client::{Client, ClientError};
 use crate::daemon;
 use serde_json::json;
@@ -22,7 +23,7 @@ pub(crate) fn run(context: &Context, arguments: &Up) -> Outcome<ExitCode> {
     let began = Instant::now();
     let screen = context.screen;
     let loaded = context.place.load(&context.global, arguments.folder.folder.as_deref())?;
-    let typed = Typed::new(&context.place, &context.global, &loaded.paths, Some(&loaded.file));
+    let typed = Typed::loaded(context, &loaded);
     let mut session = Session::catching()?;
     let consent = if arguments.yes { Consent::Given } else { Consent::Ask };
     provide(&loaded, screen, &mut session, consent)?;
@@ -33,24 +34,26 @@ pub(crate) fn run(context: &Context, arguments: &Up) -> Outcome<ExitCode> {
     })?;
 
     let start_timeout = loaded.site.app.as_ref().map(|app| app.start_timeout);
-    let request = UpRequest { site: loaded.site, file: loaded.file, text: loaded.text, by: String::new() };
+    let (site, file, text) = (loaded.site.clone(), loaded.file.clone(), loaded.text.clone());
+    let request = UpRequest { site, file, text, by: who::asks() };
     let accepted = session.wait(client.up(&request)).map_err(|_| interrupted())?;
     let accepted = accepted.map_err(|error| {
         if matches!(before, Err(ClientError::NotRunning { .. })) {
             // Were it not to end, it would be an idle process and nothing worse.
             let _ = session.wait(client.dismiss());
         }
-        Failure::client(error, &typed.folder_line("up"))
+        Failure::client(error, &typed)
     })?;
     for warning in &accepted.warnings {
         screen.warn(&format!("warning: {warning}"));
     }
 
     // The site can be found without its file now.
-    let typed = Typed::new(&context.place, &context.global, &loaded.paths, Some(&request.file));
-    let mut judge = Judge::new(Some(accepted.release), start_timeout);
+    let typed = Typed::loaded(context, &loaded);
+    let before = before.ok().and_then(|status| Some(status.deployment?.number));
+    let mut judge = Judge::of_up(accepted.release, before, start_timeout);
     let follow = Follow { screen, client: &client, paths: &loaded.paths, typed: &typed, began, first: true };
-    match follow.until(&mut session, &mut judge)? {
+    match follow.until(&mut session, |status, now| judge.look(status, now))? {
         End::Done(status, time) => {
             let next = [
                 (typed.line("status"), "every instance: health, memory, load"),
@@ -62,7 +65,7 @@ pub(crate) fn run(context: &Context, arguments: &Up) -> Outcome<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         End::Stuck(status, reason) => {
-            let failure = follow.stuck(&reason);
+            let failure = follow.stuck(&status, &reason, &typed.folder_line("up"));
             if screen.json {
                 screen.answer(&stuck_answer(&failure, &status, &reason, span(began)));
                 return Ok(ExitCode::from(failure.code));

@@ -1,0 +1,79 @@
+//! How much is asked: the load now, the most of the last minutes, and the most that is to be expected until
+//! a new instance could serve. A forecast is a reason to add or to keep instances, never to take any away.
+
+use super::window::{Window, quantile};
+use stoa_model::Demand;
+use stoa_model::demand::Sample;
+
+/// Short spans count only so far as they are beyond what chance does: so many standard errors.
+const BEYOND_CHANCE: f64 = 2.5;
+/// The spans that are looked at for a sudden rise, in seconds.
+const SHORT: [f64; 3] = [2.0, 5.0, 12.0];
+/// The span whose mean is taken as it is.
+const LONG: f64 = 30.0;
+/// A trend is told from this many spans of this many seconds.
+const TREND: (f64, usize) = (5.0, 12);
+/// The spans of which the busiest is evidence against fewer instances, in seconds.
+const PEAK: f64 = 15.0;
+
+/// What one sample counts as load, in the caller's unit.
+pub(super) type Load = fn(&Sample) -> f64;
+
+/// The load now: the mean of the last half minute, or what the last seconds hold beyond chance.
+pub(super) fn now(window: &Window<'_>, of: Load) -> Option<f64> {
+    let mean = window.mean(LONG, |sample| Some(of(sample)))?;
+    let scatter = scatter(window, of);
+    let sudden = SHORT.into_iter().filter_map(|span| {
+        let count = window.last(span).len();
+        let mean = window.mean(span, |sample| Some(of(sample)))?;
+        (count >= 2).then(|| mean - BEYOND_CHANCE * scatter / (count as f64).sqrt())
+    });
+    Some(sudden.fold(mean, f64::max))
+}
+
+/// The busiest quarter of a minute of the last seconds.
+pub(super) fn most(window: &Window<'_>, seconds: f64, of: Load) -> f64 {
+    let bins = window.bins(PEAK, (seconds / PEAK).ceil() as usize, of);
+    bins.into_iter().flatten().fold(0.0, f64::max)
+}
+
+/// The standard deviation of one sample, from how much neighbours differ: a trend adds nothing to it.
+fn scatter(window: &Window<'_>, of: Load) -> f64 {
+    let samples = window.last(60.0);
+    let pairs = samples.iter().zip(samples.iter().skip(1));
+    let squares: f64 = pairs.map(|(a, b)| (of(a) - of(b)).powi(2) / 2.0).sum();
+    (squares / (samples.len().max(2) - 1) as f64).sqrt()
+}
+
+/// What the trend of the last minute leads to in so many seconds; none where there is no clear rise.
+pub(super) fn trend(window: &Window<'_>, of: Load, ahead: f64) -> Option<f64> {
+    let bins = window.bins(TREND.0, TREND.1, of);
+    let points: Vec<_> =
+        bins.iter().enumerate().filter_map(|(at, bin)| Some((-(at as f64) * TREND.0, (*bin)?))).collect();
+    if points.len() < TREND.1 * 2 / 3 {
+        return None;
+    }
+    // Theil and Sen: the median of the slopes between all pairs, which a few odd seconds do not turn.
+    let mut slopes: Vec<_> = points
+        .iter()
+        .enumerate()
+        .flat_map(|(at, a)| points.iter().skip(at + 1).map(move |b| (a.1 - b.1) / (a.0 - b.0)))
+        .collect();
+    let slope = quantile(&mut slopes, 0.5)?;
+    let least = quantile(&mut slopes, 0.25)?;
+    let mut levels: Vec<_> = points.iter().map(|(at, load)| load - slope * at).collect();
+    let level = quantile(&mut levels, 0.5)?;
+    (least > 0.0).then(|| level + slope * ahead)
+}
+
+/// What the same hour of earlier days leads to at most within so many seconds, seen from a load now: today
+/// is taken to grow in the proportion in which those days did.
+pub(super) fn same_hour(demand: &Demand, now: f64, ahead: f64) -> Option<f64> {
+    let (_, then) = demand.same_hour.first_key_value()?;
+    let sane = |load: &f64| (0.0..=1e9).contains(load);
+    let last = ahead.ceil() as u32;
+    let most = demand.same_hour.range(..=last).map(|(_, load)| *load).filter(sane).fold(0.0, f64::max);
+    let grown = if sane(then) && *then > 0.0 { now * most / then } else { most };
+    // A day that is much quieter or busier than today says little about its size.
+    Some(grown.min(2.0 * now.max(most)))
+}
