@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use stoa_model::control::Report;
 use stoa_model::deployment::Tasks;
 use stoa_model::observed::{DataState, Detail, InstanceObserved, ProcessState, ReleaseState};
-use stoa_model::plan::STATIC_ROOTS;
 use stoa_model::{
     Digest, Endpoint, InstanceId, Intent, Millis, Paths, Port, ReleaseId, Roster, Routes, Spec, Tier, Time,
 };
@@ -24,7 +23,7 @@ use stoa_tiers::app;
 use stoa_tiers::host::credentials::Credentials;
 use stoa_tiers::host::processes::Processes;
 use stoa_tiers::host::users::Users;
-use stoa_tiers::host::{clock, files, ports};
+use stoa_tiers::host::{clock, files, ports, publish};
 use tokio::sync::Notify;
 
 /// Ports that a plan may hand out; more than any plan needs at once.
@@ -91,6 +90,11 @@ impl Hands {
         })
     }
 
+    /// Ends what was begun for a deployment: the site is taken down.
+    pub(crate) async fn stop_tasks(&self) {
+        app::task::stop_all(&self.paths).await;
+    }
+
     /// What runs here.
     pub(crate) fn processes(&self) -> &Processes {
         &self.processes
@@ -140,8 +144,8 @@ impl Hands {
         }
         Look {
             releases: app::build::observe(&self.paths),
-            static_roots: self.static_roots(),
-            tasks: Tasks::new(),
+            static_roots: publish::published(&self.paths),
+            tasks: app::task::observe(&self.paths),
             free_ports: self.free_ports(&instances),
             instances,
         }
@@ -199,14 +203,6 @@ impl Hands {
     /// Two sites of one machine look for free ports from different ends.
     fn seed(&self) -> u64 {
         Digest::of(self.paths.root().as_os_str().as_encoded_bytes()).get()
-    }
-
-    fn static_roots(&self) -> Vec<ReleaseId> {
-        let at = |place| {
-            let target = std::fs::read_link(self.paths.static_root(place)).ok()?;
-            target.file_name()?.to_str()?.parse().ok()
-        };
-        (0..STATIC_ROOTS).map_while(at).collect()
     }
 
     fn free_ports(&self, instances: &BTreeMap<InstanceId, InstanceObserved>) -> Vec<Port> {

@@ -163,6 +163,7 @@ impl<S: Store> Operator<S> {
             intent.power = Power::Off;
             self.store.put_intent(&intent, None).await.map_err(kept_not)?;
         }
+        self.hands.stop_tasks().await;
         let text = "every tier is stopped, from the visitor's side inwards".to_owned();
         self.asked(text.clone(), "stoa down".to_owned()).await?;
         Ok(Accepted { text, journal })

@@ -1,13 +1,16 @@
 //! What the hands do: one action of a plan each. They make no choice: everything stands in the action.
 
 use super::Hands;
+use crate::daemon::start::own_program;
 use std::os::fd::OwnedFd;
 use stoa_model::control::socket_names;
-use stoa_model::spec::{BalancerSpec, DatabaseSpec};
-use stoa_model::{Action, Endpoint, InstanceId, Spec, Tier};
+use stoa_model::site::CommandLine;
+use stoa_model::spec::{AppSpec, BalancerSpec, DatabaseSpec};
+use stoa_model::{Action, Endpoint, InstanceId, Millis, Spec, TaskId, Tier};
+use stoa_tiers::app::task::{self, Task};
 use stoa_tiers::app::{self, Build};
 use stoa_tiers::host::launch::{Launch, Limits, RunAs, StopSignal};
-use stoa_tiers::host::{files, listeners, programs};
+use stoa_tiers::host::{Secrets, listeners, programs, publish};
 use stoa_tiers::{cache, database, nginx};
 
 impl Hands {
@@ -22,14 +25,14 @@ impl Hands {
                 format!("release {release} is built")
             }
             Action::Publish { releases } => {
-                for (place, release) in releases.iter().enumerate() {
-                    files::swap_link(&self.paths.static_root(place), &self.paths.release(release))
-                        .map_err(|error| error.to_string())?;
-                }
+                publish::publish(&self.paths, releases).await.map_err(|error| error.to_string())?;
                 let first = releases.first().map(ToString::to_string).unwrap_or_default();
                 format!("static files come from release {first}")
             }
-            Action::Run { task, .. } => return Err(format!("{task} cannot be run yet")),
+            Action::Run { task, command, spec, timeout } => {
+                self.begin_task(*task, command, spec, *timeout).await?;
+                format!("{task} has begun")
+            }
             Action::Remove { release } => {
                 app::release::remove(release, &self.paths).await.map_err(|error| error.to_string())?;
                 format!("release {release} is removed")
@@ -73,13 +76,33 @@ impl Hands {
         Ok(done)
     }
 
+    async fn begin_task(
+        &self,
+        id: TaskId,
+        command: &CommandLine,
+        spec: &AppSpec,
+        timeout: Millis,
+    ) -> Result<(), String> {
+        let secrets = match Secrets::open(&self.paths).values(&spec.secrets.names) {
+            Ok(secrets) => secrets,
+            Err(error) => {
+                return task::refuse(id, &error.to_string(), &self.paths).map_err(|error| error.to_string());
+            }
+        };
+        let user = self.users.of(RunAs::Tier(Tier::App));
+        let wrapper = [own_program().into_os_string(), "role".into(), "task".into()];
+        let task = Task { id, command, spec, timeout, user, wrapper: &wrapper };
+        let begun = task::start(&task, &self.paths, &self.credentials, &secrets).await;
+        begun.map_err(|error| error.to_string())
+    }
+
     async fn start(&self, instance: InstanceId, spec: &Spec) -> Result<String, String> {
         let (paths, credentials) = (&self.paths, &self.credentials);
         let (launch, inherited) = match spec {
             Spec::Balancer(balancer) => self.balancer_launch(instance, balancer)?,
             Spec::Web(web) => (nginx::launch(instance, web, paths).map_err(|e| e.to_string())?, Vec::new()),
             Spec::App(app) => {
-                let secrets = stoa_tiers::host::Secrets::open(paths).values(&app.secrets.names);
+                let secrets = Secrets::open(paths).values(&app.secrets.names);
                 let secrets = secrets.map_err(|e| e.to_string())?;
                 let launch = app::run::launch(instance, app, paths, credentials, &secrets);
                 (launch.map_err(|e| e.to_string())?, Vec::new())
@@ -111,7 +134,7 @@ impl Hands {
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let control = listeners::unix_listener(control, 0o600, &self.users).map_err(told)?;
         let mut argv = vec![
-            crate::daemon::start::own_program().into_os_string(),
+            own_program().into_os_string(),
             "role".into(),
             "balancer".into(),
             "--name".into(),
