@@ -23,7 +23,7 @@ use stoa_tiers::app;
 use stoa_tiers::host::credentials::Credentials;
 use stoa_tiers::host::processes::Processes;
 use stoa_tiers::host::users::Users;
-use stoa_tiers::host::{clock, files, ports, publish};
+use stoa_tiers::host::{clock, files, ports};
 use tokio::sync::Notify;
 
 /// Ports that a plan may hand out; more than any plan needs at once.
@@ -144,7 +144,7 @@ impl Hands {
         }
         Look {
             releases: app::build::observe(&self.paths),
-            static_roots: publish::published(&self.paths),
+            static_roots: files::published(&self.paths),
             tasks: app::task::observe(&self.paths),
             free_ports: self.free_ports(&instances),
             instances,

@@ -10,7 +10,7 @@ use stoa_model::{Action, Endpoint, InstanceId, Millis, Spec, TaskId, Tier};
 use stoa_tiers::app::task::{self, Task};
 use stoa_tiers::app::{self, Build};
 use stoa_tiers::host::launch::{Launch, Limits, RunAs, StopSignal};
-use stoa_tiers::host::{Secrets, listeners, programs, publish};
+use stoa_tiers::host::{Secrets, files, listeners, programs};
 use stoa_tiers::{cache, database, nginx};
 
 impl Hands {
@@ -25,7 +25,7 @@ impl Hands {
                 format!("release {release} is built")
             }
             Action::Publish { releases } => {
-                publish::publish(&self.paths, releases).await.map_err(|error| error.to_string())?;
+                files::publish(&self.paths, releases).await.map_err(|error| error.to_string())?;
                 let first = releases.first().map(ToString::to_string).unwrap_or_default();
                 format!("static files come from release {first}")
             }
