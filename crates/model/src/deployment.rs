@@ -95,6 +95,9 @@ pub struct Evidence {
     /// The window that is not yet full.
     #[serde(default)]
     pub window: Pair,
+    /// When the last window was closed.
+    #[serde(default)]
+    pub closed: Time,
     /// How many windows the new release has answered in.
     #[serde(default)]
     pub windows: u32,
@@ -278,3 +281,34 @@ impl Phase {
 
 /// The tasks of a deployment that a host has a trace of.
 pub type Tasks = BTreeMap<TaskId, TaskState>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(durations: &[(usize, u64)]) -> Tally {
+        let mut tally = Tally::default();
+        for (bucket, count) in durations {
+            tally.durations[*bucket] = *count;
+        }
+        tally
+    }
+
+    #[test]
+    fn a_quantile_lies_within_its_bucket() {
+        // 25 to 50 ms, 50 to 100 ms, above all bounds.
+        let some = tally(&[(5, 50), (6, 40), (14, 10)]);
+        let at = |q: f64| some.quantile_ms(q).unwrap();
+        assert_eq!([at(0.0), at(0.25), at(0.5), at(0.7), at(0.9)], [25.0, 37.5, 50.0, 75.0, 100.0]);
+        assert_eq!([at(0.95), at(1.0), at(7.0)], [30_000.0; 3]);
+        assert_eq!(tally(&[(0, 4)]).quantile_ms(0.5), Some(0.5));
+        assert_eq!(Tally::default().quantile_ms(0.5), None);
+        assert_eq!([some.above(4), some.above(5), some.above(13), some.above(99)], [100, 50, 10, 0]);
+    }
+
+    #[test]
+    fn a_ratio_of_nothing_is_zero() {
+        assert_eq!(Tally::default().error_ratio(), 0.0);
+        assert_eq!(Tally { requests: 8, errors: 2, ..Tally::default() }.error_ratio(), 0.25);
+    }
+}

@@ -85,8 +85,8 @@ fn errors_have_their_figures() {
     }
     worse(
         said,
-        "12 of 60 answers (20.0 %) of the new release failed, of the old one at the same time 6 of 1140 answers \
-         (0.5 %); so far apart by chance less than once in 1000000",
+        "10 of 50 answers (20.0 %) of the new release failed, of the old one at the same time 5 of 950 answers \
+         (0.5 %); so far apart by chance less than once in 100000",
     );
 }
 

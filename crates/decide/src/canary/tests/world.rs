@@ -42,11 +42,10 @@ pub(super) type Phase = (f64, f64);
 
 /// What became of a deployment.
 pub(super) struct Ended {
-    /// How long after its first request the new release was found worse, and why.
-    pub(super) worse: Option<(f64, String)>,
+    /// How long after its first request the new release was found worse.
+    pub(super) worse_after: Option<f64>,
     /// How many requests of visitors failed at the new release until then.
     pub(super) failed: u64,
-    pub(super) evidence: Evidence,
 }
 
 pub(super) const SITE: Site = Site {
@@ -138,12 +137,12 @@ pub(super) fn play(seed: u64, site: &Site, release: &Release, phases: &[Phase]) 
             let reports = [(ids[turn], Time(1), &balancers[turn])];
             let side = |id: InstanceId| Some(if id.number >= 100 { Side::New } else { Side::Old });
             gather(&mut evidence, &reports, &side, Time((at * 1000.0) as u64));
-            if let (Verdict::Worse(why), Some(first)) = (judge(&evidence, &rules), first) {
-                return Ended { worse: Some((at - first, why)), failed, evidence };
+            if let (Verdict::Worse(_), Some(first)) = (judge(&evidence, &rules), first) {
+                return Ended { worse_after: Some(at - first), failed };
             }
         }
     }
-    Ended { worse: None, failed, evidence }
+    Ended { worse_after: None, failed }
 }
 
 fn answer(dice: &mut Dice, site: &Site, release: &Release, new: bool, part: f64, at: f64) -> (bool, f64) {
