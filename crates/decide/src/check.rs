@@ -4,6 +4,7 @@
 //! it, so that a mistake in one of them is seen by the other. It never mends a plan.
 
 mod databases;
+mod deployments;
 mod routes;
 mod steps;
 
@@ -42,6 +43,14 @@ pub enum Rule {
     HasPlace,
     /// A change of routes is a new generation, and only that.
     Generations,
+    /// A canary has servers and a share between none and all.
+    CanaryShare,
+    /// No page of a release before its files are looked for.
+    FilesFirst,
+    /// A task of a deployment is run once.
+    TasksOnce,
+    /// Nothing is removed that is needed.
+    RemoveUnused,
 }
 
 impl fmt::Display for Rule {
@@ -55,6 +64,10 @@ impl fmt::Display for Rule {
             Rule::OwnEndpoint => "an endpoint has one server",
             Rule::HasPlace => "a step needs an instance with a place",
             Rule::Generations => "changed routes are a new generation",
+            Rule::CanaryShare => "a canary has servers and a share",
+            Rule::FilesFirst => "no page before its files",
+            Rule::TasksOnce => "a task is run once",
+            Rule::RemoveUnused => "nothing is removed that is needed",
         })
     }
 }
@@ -71,6 +84,10 @@ pub fn check(input: &Input<'_>, plan: &Plan) -> Result<(), Vec<Unsafe>> {
     steps::not_on_unknown(&mut case);
     steps::own_endpoint(&mut case);
     steps::has_place(&mut case);
+    deployments::canary_has_servers(&mut case);
+    deployments::files_come_first(&mut case);
+    deployments::tasks_once(&mut case);
+    deployments::nothing_needed_is_removed(&mut case);
     if case.found.is_empty() { Ok(()) } else { Err(case.found) }
 }
 

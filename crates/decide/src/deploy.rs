@@ -27,7 +27,7 @@ mod words;
 
 pub(crate) use composition::groups;
 pub use course::course;
-pub(crate) use phase::{advance, serves_in_full};
+pub(crate) use phase::advance;
 pub(crate) use routing::{Candidate, choose, may_be_sent_requests};
 pub(crate) use words::say;
 

@@ -67,12 +67,12 @@ pub fn plan(input: &Input<'_>) -> Plan {
     bring_up::app::keep(&mut plan);
     bring_up::web::keep(&mut plan);
     bring_up::release::publish(&mut plan);
-    bring_up::release::forget(&mut plan);
     deploy::say(&mut plan);
 
     health::stop_the_hopeless(&mut plan);
     drain::stop_the_retired(&mut plan);
     drain::stop_strangers(&mut plan);
+    bring_up::release::forget(&mut plan);
     routes::follow_health(&mut plan);
     plan.finish()
 }

@@ -2,6 +2,7 @@
 
 mod bring_up;
 mod databases;
+mod deploying;
 mod down;
 mod properties;
 mod replacing;

@@ -90,10 +90,16 @@ impl World {
                 self.releases.insert(release.clone(), state);
             }
             Action::Publish { releases } => self.static_roots = releases.clone(),
-            Action::Run { task, .. } => {
-                self.tasks.insert(*task, TaskState::Done);
+            Action::Run { task, spec, .. } => {
+                if self.tasks.contains_key(task) {
+                    return Err(format!("violation: {task} is run twice"));
+                }
+                let ends = Time(self.now.0 + self.rng.within(50, 20_000));
+                self.running_tasks.insert(*task, (ends, spec.release.clone()));
+                self.tasks.insert(*task, TaskState::Running { since: self.now });
             }
             Action::Remove { release } => {
+                truth::may_be_removed(self, release)?;
                 self.releases.remove(release);
             }
             Action::Prepare { instance, .. } => {
@@ -160,6 +166,8 @@ impl World {
             Some(late) => late,
             None => Some(self.rng.within(50, 2_500)),
         };
+        let fades = matches!(spec, Spec::App(app) if self.fading_releases.contains(&app.release));
+        let fades = fades.then(|| Time(self.now.0 + self.rng.within(3_000, 15_000)));
         let healthy_from = delay.filter(|_| !sick).map(|delay| Time(self.now.0 + delay));
         let database = (id.tier == stoa_model::Tier::Database).then(Database::default);
         let served = (id.tier == stoa_model::Tier::Balancer).then(Served::default);
@@ -173,6 +181,8 @@ impl World {
             healthy_from,
             ever_healthy: false,
             hangs_until: Time(0),
+            crashes_at: self.own_end(spec),
+            fades,
             ends: None,
             crashes: self.ended.remove(&id).map_or(0, |exited| exited.crashes),
             served,
@@ -182,6 +192,13 @@ impl World {
         self.tell(format!("{id} runs at {}, healthy after {delay:?} ms, sick {sick}", process.endpoint));
         self.processes.insert(id, process);
         Ok(())
+    }
+
+    /// When a process of a release that crashes ends by itself.
+    fn own_end(&mut self, spec: &Spec) -> Option<Time> {
+        let crashes = matches!(spec, Spec::App(app) if self.crashing_releases.contains(&app.release));
+        let at = Time(self.now.0 + self.rng.within(100, 4_000));
+        crashes.then_some(at)
     }
 
     /// Sends the routes in force to every balancer that has not been sent them by this daemon.
@@ -207,8 +224,10 @@ impl World {
         self.tell(format!("the daemon dies {when}, {} steps are left half done", daemon.jobs.len()));
         self.daemon_back = Time(self.now.0 + self.rng.within(100, 15_000));
         for job in daemon.jobs {
-            let lasting =
-                matches!(job.action, Action::Start { .. } | Action::Publish { .. } | Action::Reload { .. });
+            let lasting = matches!(
+                job.action,
+                Action::Start { .. } | Action::Publish { .. } | Action::Reload { .. } | Action::Run { .. }
+            );
             if lasting && !job.fails && self.rng.chance(50) {
                 let _ = self.effect(&job.action);
             }

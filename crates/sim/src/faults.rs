@@ -1,10 +1,12 @@
 //! What goes wrong, and what the operator does meanwhile.
 
 use crate::world::{World, release};
+use std::collections::BTreeSet;
+use stoa_model::deployment::DeployKind;
 use stoa_model::intent::Power;
 use stoa_model::observed::ReleaseState;
 use stoa_model::site::Bytes;
-use stoa_model::{Endpoint, InstanceId, Tier, Time};
+use stoa_model::{Endpoint, InstanceId, ReleaseId, Tier, Time};
 
 const FAULTS: &[fn(&mut World)] = &[
     kill,
@@ -26,6 +28,9 @@ const FAULTS: &[fn(&mut World)] = &[
     deploy,
     deploy,
     bad_deploy,
+    bad_deploy,
+    rollback,
+    change_rules,
     scale,
     scale,
     restart,
@@ -54,7 +59,14 @@ pub(crate) fn end(world: &mut World) {
         daemon.frozen.iter_mut().for_each(|(until, _)| *until = now.min(*until));
     }
     let asked = &world.intent.release;
-    if world.bad_builds.contains(asked) || world.sick_releases.contains(asked) {
+    let bad = [
+        &world.bad_builds,
+        &world.sick_releases,
+        &world.fading_releases,
+        &world.crashing_releases,
+        &world.stuck_migrations,
+    ];
+    if bad.iter().any(|all| all.contains(asked)) {
         deploy(world);
     }
     // Where nothing was asked for a long time, hanging ones come to their senses, unless another serves in their place.
@@ -180,22 +192,48 @@ fn lose_static_root(world: &mut World) {
 }
 
 fn deploy(world: &mut World) {
-    let next = release(world.intent.release.number() + 1);
+    let next = release(world.last_number + 1);
     world.tell(format!("{next} is deployed"));
     world.releases.insert(next.clone(), ReleaseState::Taken);
-    world.intent.release = next;
+    order(world, next, DeployKind::Deploy);
+}
+
+fn order(world: &mut World, release: ReleaseId, kind: DeployKind) {
+    world.last_number = world.last_number.max(release.number());
+    world.intent.release = release;
+    world.intent.deploy.number = world.intent.deploy.number.next();
+    world.intent.deploy.kind = kind;
+}
+
+fn rollback(world: &mut World) {
+    let built = |(release, state): (&ReleaseId, &ReleaseState)| {
+        (*state == ReleaseState::Built && *release != world.intent.release).then(|| release.clone())
+    };
+    let all: Vec<_> = world.releases.iter().filter_map(built).collect();
+    let Some(release) = world.rng.pick(&all) else { return };
+    world.tell(format!("back to {release}"));
+    order(world, release, DeployKind::Rollback);
+}
+
+fn change_rules(world: &mut World) {
+    let rules = crate::world::sample_rules(&mut world.rng);
+    world.tell(format!("releases follow one another by {:?}", rules.strategy));
+    world.intent.site.deploy = rules;
 }
 
 fn bad_deploy(world: &mut World) {
     deploy(world);
     let release = world.intent.release.clone();
-    if world.rng.chance(50) {
-        world.tell(format!("{release} cannot be built"));
-        world.bad_builds.insert(release);
-    } else {
-        world.tell(format!("{release} never becomes healthy"));
-        world.sick_releases.insert(release);
-    }
+    let kinds: [(&str, fn(&mut World) -> &mut BTreeSet<ReleaseId>); 5] = [
+        ("cannot be built", |world| &mut world.bad_builds),
+        ("never becomes healthy", |world| &mut world.sick_releases),
+        ("turns sick after a while", |world| &mut world.fading_releases),
+        ("ends by itself", |world| &mut world.crashing_releases),
+        ("cannot be migrated to", |world| &mut world.stuck_migrations),
+    ];
+    let Some((what, kind)) = world.rng.pick(&kinds) else { return };
+    world.tell(format!("{release} {what}"));
+    kind(world).insert(release);
 }
 
 fn scale(world: &mut World) {

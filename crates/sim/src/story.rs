@@ -3,6 +3,8 @@
 use crate::world::World;
 use crate::{faults, truth};
 use stoa_decide::Input;
+use stoa_model::deployment::Phase;
+use stoa_model::intent::Power;
 use stoa_model::{Plan, Time};
 
 /// How a story went that ended well.
@@ -49,9 +51,11 @@ fn play(world: &mut World) -> Result<Summary, String> {
     faults::end(world);
     let peace = world.now;
     loop {
+        let watched = world.roster.deployment.as_ref().is_some_and(|d| d.phase == Phase::Watch);
         let plan = turn(world)?;
         plans += u32::from(plan.is_some());
-        if plan.as_ref().is_some_and(Plan::settled) {
+        let off = world.intent.power == Power::Off;
+        if plan.as_ref().is_some_and(Plan::settled) && (!watched || off) {
             truth::is_as_asked(world).map_err(|what| format!("settled, but {what}"))?;
             let settled_after = world.now.since(peace).0 / 1000;
             stays_settled(world)?;

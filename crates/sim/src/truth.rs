@@ -1,8 +1,9 @@
 //! The rules, against what is true in the world and `decide` never sees.
 
 use crate::world::World;
+use stoa_model::deployment::Phase;
 use stoa_model::intent::Power;
-use stoa_model::{InstanceId, Tier, Time};
+use stoa_model::{InstanceId, ReleaseId, Spec, Tier, Time};
 
 /// Never two writable primaries.
 pub(crate) fn one_writable(world: &World) -> Result<(), String> {
@@ -71,6 +72,7 @@ pub(crate) fn is_as_asked(world: &World) -> Result<(), String> {
         let left: Vec<_> = world.processes.keys().map(ToString::to_string).collect();
         return if left.is_empty() { Ok(()) } else { Err(format!("{} still run", left.join(", "))) };
     }
+    let expected = expected(world)?;
     for tier in Tier::ALL {
         let wanted = match (world.intent.site.count(tier).max, tier) {
             (0, _) => 0,
@@ -93,15 +95,45 @@ pub(crate) fn is_as_asked(world: &World) -> Result<(), String> {
             return Err(format!("{id} does not serve by the routes in force"));
         }
         if let stoa_model::Spec::App(app) = &process.spec
-            && (app.release != world.intent.release || app.env != app_env(world))
+            && (app.release != *expected || app.env != app_env(world))
         {
             return Err(format!("{id} runs {} with {:?}", app.release, app.env));
         }
     }
-    if world.static_roots.first() != Some(&world.intent.release) {
-        return Err("the static files are not of the wanted release".to_owned());
+    if world.static_roots.first() != Some(expected) {
+        return Err("the static files are not of the release that is to serve".to_owned());
+    }
+    if world.routes.canary.is_some() {
+        return Err("a canary is left over".to_owned());
+    }
+    let keep = usize::from(world.intent.site.deploy.keep_releases);
+    if world.releases.len() > keep + 2 {
+        return Err(format!("{} releases are there, {keep} are to be kept", world.releases.len()));
     }
     databases_are_in_order(world)
+}
+
+/// The release that is to serve: the one that was asked for, or, where its deployment failed, the one before.
+fn expected(world: &World) -> Result<&ReleaseId, String> {
+    let Some(deployment) = &world.roster.deployment else { return Err("nothing was deployed".to_owned()) };
+    if deployment.to != world.intent.release {
+        return Err(format!("the deployment is of {}, not of what was asked for", deployment.to));
+    }
+    match &deployment.phase {
+        Phase::Done => Ok(&deployment.to),
+        Phase::Failed(_) => {
+            deployment.from.as_ref().ok_or_else(|| "the first release failed for good".to_owned())
+        }
+        phase => Err(format!("the deployment is {}", phase.word())),
+    }
+}
+
+/// Nothing is removed that a process runs.
+pub(crate) fn may_be_removed(world: &World, release: &ReleaseId) -> Result<(), String> {
+    let runs =
+        |process: &crate::world::Process| matches!(&process.spec, Spec::App(app) if app.release == *release);
+    let user = world.processes.iter().find(|(_, process)| runs(process)).map(|(id, _)| *id);
+    user.map_or(Ok(()), |id| Err(format!("violation: {release} is removed, which {id} runs")))
 }
 
 fn app_env(world: &World) -> std::collections::BTreeMap<String, String> {

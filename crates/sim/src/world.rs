@@ -2,12 +2,14 @@
 
 use crate::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet};
-use stoa_model::deployment::Tasks;
+use stoa_model::deployment::{TaskState, Tasks};
 use stoa_model::intent::Power;
 use stoa_model::observed::{Detail, Exited, Health, Observed, ReleaseState, StepFailure};
+use stoa_model::plan::TaskKind;
+use stoa_model::site::{CommandLine, DeployRules, Strategy};
 use stoa_model::{
-    Action, Demand, Digest, Endpoint, Generation, InstanceId, Intent, Paths, ReleaseId, Roster, Routes, Site,
-    Spec, StepKey, Term, Tier, Time,
+    Action, Demand, Digest, Endpoint, Generation, InstanceId, Intent, Millis, Paths, ReleaseId, Roster,
+    Routes, Site, Spec, StepKey, TaskId, Term, Tier, Time,
 };
 
 /// Everything.
@@ -23,13 +25,23 @@ pub(crate) struct World {
     pub(crate) ended: BTreeMap<InstanceId, Exited>,
     pub(crate) disks: BTreeMap<InstanceId, Disk>,
     pub(crate) releases: BTreeMap<ReleaseId, ReleaseState>,
+    /// The highest number that a release was given.
+    pub(crate) last_number: u32,
     /// Releases whose build fails.
     pub(crate) bad_builds: BTreeSet<ReleaseId>,
     /// Releases whose instances never become healthy.
     pub(crate) sick_releases: BTreeSet<ReleaseId>,
+    /// Releases whose instances turn sick a while after they became healthy.
+    pub(crate) fading_releases: BTreeSet<ReleaseId>,
+    /// Releases whose instances end by themselves a while after their start.
+    pub(crate) crashing_releases: BTreeSet<ReleaseId>,
+    /// Releases whose migration fails.
+    pub(crate) stuck_migrations: BTreeSet<ReleaseId>,
     pub(crate) static_roots: Vec<ReleaseId>,
     /// What became of tasks of deployments.
     pub(crate) tasks: Tasks,
+    /// Tasks that run, when they end, and for which release; they outlive the daemon.
+    pub(crate) running_tasks: BTreeMap<TaskId, (Time, ReleaseId)>,
     /// What was asked of each tier.
     pub(crate) demand: BTreeMap<Tier, Demand>,
     /// Ports that somebody else listens on.
@@ -59,6 +71,10 @@ pub(crate) struct Process {
     pub(crate) healthy_from: Option<Time>,
     pub(crate) ever_healthy: bool,
     pub(crate) hangs_until: Time,
+    /// From then on it answers no check any more.
+    pub(crate) fades: Option<Time>,
+    /// When it ends by itself, where it does.
+    pub(crate) crashes_at: Option<Time>,
     /// It was asked to end and will have by then.
     pub(crate) ends: Option<Time>,
     pub(crate) crashes: u32,
@@ -141,10 +157,15 @@ impl World {
             ended: BTreeMap::new(),
             disks: BTreeMap::new(),
             releases: [(release, ReleaseState::Taken)].into(),
+            last_number: 1,
             bad_builds: BTreeSet::new(),
             sick_releases: BTreeSet::new(),
+            fading_releases: BTreeSet::new(),
+            crashing_releases: BTreeSet::new(),
+            stuck_migrations: BTreeSet::new(),
             static_roots: Vec::new(),
             tasks: Tasks::new(),
+            running_tasks: BTreeMap::new(),
             demand: BTreeMap::new(),
             squatters: BTreeSet::new(),
             daemon: Some(Daemon { since: Time(1_000_000), ..Daemon::default() }),
@@ -179,11 +200,37 @@ impl World {
             self.ended.remove(&id);
             self.tell(format!("{id} has ended as asked"));
         }
+        let crashing: Vec<_> = self
+            .processes
+            .iter()
+            .filter(|(_, p)| p.crashes_at.is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in crashing {
+            self.die(id, "exit status 1");
+        }
+        self.end_tasks();
         for process in self.processes.values_mut() {
             process.ever_healthy |= process.healthy_from.is_some_and(|at| at <= now);
             if let Some(served) = &mut process.served {
                 served.arrive(now, &mut self.rng);
             }
+        }
+    }
+
+    /// Tasks whose time has come end, whether a daemon lives or not.
+    fn end_tasks(&mut self) {
+        let now = self.now;
+        let over: Vec<_> =
+            self.running_tasks.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| *id).collect();
+        for task in over {
+            let Some((_, release)) = self.running_tasks.remove(&task) else { continue };
+            let fails = task.kind == TaskKind::Migrate && self.stuck_migrations.contains(&release);
+            let why = "exit status 1".to_owned();
+            let state =
+                if fails { TaskState::Failed { why, last_lines: Vec::new() } } else { TaskState::Done };
+            self.tell(format!("{task} has ended: {state:?}"));
+            self.tasks.insert(task, state);
         }
     }
 
@@ -201,7 +248,10 @@ impl World {
 
     pub(crate) fn is_well(&self, id: InstanceId) -> bool {
         self.processes.get(&id).is_some_and(|p| {
-            p.healthy_from.is_some_and(|at| at <= self.now) && p.hangs_until <= self.now && p.ends.is_none()
+            p.healthy_from.is_some_and(|at| at <= self.now)
+                && p.hangs_until <= self.now
+                && p.fades.is_none_or(|at| at > self.now)
+                && p.ends.is_none()
         })
     }
 
@@ -253,7 +303,9 @@ fn sample_site(rng: &mut Rng) -> Site {
     });
     let nothing = serde_json::Value::Null;
     let (has_app, has_database, has_cache) = (rng.chance(90), rng.chance(80), rng.chance(70));
+    let deploy = sample_rules(rng);
     let site = serde_json::json!({
+        "deploy": deploy,
         "name": "shop", "domains": ["www.shop.example"],
         "balancer": {"instances": rng.within(1, 4), "listen": "0.0.0.0:8080"},
         "web": {"instances": rng.within(1, 4), "files": {}, "max_body": 1, "timeout": 60_000},
@@ -263,4 +315,28 @@ fn sample_site(rng: &mut Rng) -> Site {
         "cache": if has_cache { cache } else { nothing },
     });
     serde_json::from_value(site).expect("a site as the model has it")
+}
+
+/// How releases follow one another: short holds, so that a story sees the end of them.
+#[allow(clippy::expect_used, reason = "constants that a test reads")]
+pub(crate) fn sample_rules(rng: &mut Rng) -> DeployRules {
+    let strategies = [Strategy::Rolling, Strategy::BlueGreen, Strategy::Canary];
+    let task = |words: &str| Some(CommandLine::parse(words).expect("two plain words"));
+    let batch = u16::try_from(rng.within(1, 4)).unwrap_or(1);
+    DeployRules {
+        strategy: rng.pick(&strategies).unwrap_or(Strategy::Rolling),
+        batch,
+        max_surge: batch + u16::from(rng.chance(50)),
+        checks: u32::try_from(rng.within(1, 4)).unwrap_or(1),
+        steps: if rng.chance(50) { vec![5, 50] } else { vec![25] },
+        hold: Millis(rng.within(0, 8_000)),
+        keep_warm: Millis(rng.within(0, 20_000)),
+        watch_after: Millis(rng.within(0, 20_000)),
+        min_requests: 5,
+        keep_releases: u16::try_from(rng.within(1, 4)).unwrap_or(1),
+        migrate: task("migrate all").filter(|_| rng.chance(50)),
+        before_deploy: task("check all").filter(|_| rng.chance(30)),
+        after_deploy: task("tell all").filter(|_| rng.chance(30)),
+        task_timeout: Millis(60_000),
+    }
 }

@@ -32,6 +32,9 @@ pub(crate) fn build(plan: &mut Planner<'_>) {
                 plan.step_on(host, action, format!("the release {release} is wanted and not built yet"));
                 plan.wait(WaitKind::Progress, release, "it is built");
             }
+            // The old release serves on: nothing is missing but what was asked for, and that is told of the
+            // deployment.
+            Some(ReleaseState::Failed { .. }) if has_failed(plan) => {}
             Some(ReleaseState::Failed { why, last_lines }) => {
                 let last =
                     last_lines.last().map_or_else(String::new, |line| format!("; its last line: {line}"));
@@ -45,6 +48,12 @@ pub(crate) fn build(plan: &mut Planner<'_>) {
             }
         }
     }
+}
+
+/// Whether the deployment has failed and an earlier release serves.
+fn has_failed(plan: &Planner<'_>) -> bool {
+    let deployment = plan.roster.deployment.as_ref();
+    deployment.is_some_and(|known| matches!(known.phase, Phase::Failed(_)) && known.from.is_some())
 }
 
 /// Why the build of a release failed, where it did on any host.

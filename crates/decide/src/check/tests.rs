@@ -1,9 +1,13 @@
 //! Plans that nobody should make, each refused for its own reason.
 
 use super::{Rule, check};
-use crate::tests::scene::{Scene, id};
+use crate::tests::scene::{Scene, id, release};
+use stoa_model::deployment::TaskState;
 use stoa_model::observed::{DataState, Health, ProcessState};
-use stoa_model::{Action, HostId, InstanceId, Millis, Plan, Spec, Step, Term, Time};
+use stoa_model::plan::{TaskId, TaskKind};
+use stoa_model::routes::Canary;
+use stoa_model::site::CommandLine;
+use stoa_model::{Action, DeployNumber, HostId, InstanceId, Millis, Plan, Spec, Step, Term, Time};
 
 fn rules(scene: &Scene, plan: &Plan) -> Vec<Rule> {
     let observed = scene.observed();
@@ -124,4 +128,55 @@ fn two_servers_at_one_endpoint_and_steps_without_a_place() {
     assert_eq!(rules(&scene, &with(vec![start("app-2")])), [Rule::OwnEndpoint]);
     assert!(rules(&scene, &with(vec![start("app-9")])).contains(&Rule::HasPlace));
     assert_eq!(rules(&scene, &with(vec![stop("cache-9")])), [], "a process without a place may be stopped");
+}
+
+#[test]
+fn what_a_deployment_must_never_do() {
+    let scene = Scene::settled();
+    let plan = scene.plan();
+    let with = |steps: Vec<Step>| Plan { steps, ..plan.clone() };
+    let share = |release, percent| {
+        let mut plan = plan.clone();
+        plan.routes.canary = Some(Canary { release, percent });
+        plan.routes.generation = plan.routes.generation.next();
+        plan
+    };
+    assert_eq!(rules(&scene, &share(release(1), 5)), []);
+    assert_eq!(rules(&scene, &share(release(2), 5)), [Rule::CanaryShare]);
+    assert_eq!(rules(&scene, &share(release(1), 100)), [Rule::CanaryShare]);
+    let remove = |number| step(Action::Remove { release: release(number) });
+    assert_eq!(rules(&scene, &with(vec![remove(1)])), [Rule::RemoveUnused]);
+    assert_eq!(rules(&scene, &with(vec![remove(7)])), []);
+}
+
+#[test]
+fn a_task_again_or_of_another_deployment() {
+    let mut scene = Scene::settled();
+    let plan = scene.plan();
+    let run = |deploy| {
+        let task = TaskId { kind: TaskKind::Migrate, deploy: DeployNumber(deploy) };
+        let Spec::App(app) = spec(&scene, "app-1") else { panic!("no application") };
+        let command = CommandLine::parse("./migrate").unwrap();
+        step(Action::Run { task, command, spec: Box::new(app), timeout: Millis(1) })
+    };
+    let (own, other) = (run(0), run(1));
+    let with = |step: &Step| Plan { steps: vec![step.clone()], ..plan.clone() };
+    assert_eq!(rules(&scene, &with(&own)), []);
+    assert_eq!(rules(&scene, &with(&other)), [Rule::TasksOnce]);
+    let task = TaskId { kind: TaskKind::Migrate, deploy: DeployNumber(0) };
+    for state in [TaskState::Running { since: scene.now }, TaskState::Done] {
+        scene.host.tasks.insert(task, state);
+        assert_eq!(rules(&scene, &with(&own)), [Rule::TasksOnce]);
+    }
+}
+
+#[test]
+fn pages_before_their_files() {
+    let mut scene = Scene::settled();
+    let plan = scene.plan();
+    scene.routes.app.remove(0);
+    scene.host.static_roots.clear();
+    let mut plan = Plan { routes: plan.routes.clone(), ..plan };
+    plan.routes.generation = plan.routes.generation.next();
+    assert_eq!(rules(&scene, &plan), [Rule::FilesFirst]);
 }

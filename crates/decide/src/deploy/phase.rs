@@ -114,7 +114,7 @@ fn canary_held(plan: &Planner<'_>, deployment: &Deployment, step: usize) -> Opti
 }
 
 /// Whether as many instances of `release` serve as are wanted.
-pub(crate) fn serves_in_full(plan: &Planner<'_>, release: &ReleaseId) -> bool {
+fn serves_in_full(plan: &Planner<'_>, release: &ReleaseId) -> bool {
     if plan.app_kind().is_none() {
         return release::is_built(plan, release);
     }

@@ -23,7 +23,8 @@ pub(super) enum Turn {
 /// Has a task run, unless it has.
 pub(super) fn turn(plan: &mut Planner<'_>, kind: TaskKind, command: Option<&CommandLine>) -> Turn {
     let Some((deployment, command)) = plan.roster.deployment.as_ref().zip(command) else { return Turn::Over };
-    if deployment.kind == DeployKind::Rollback {
+    // Without an application there is nothing whose environment it could be run in.
+    if deployment.kind == DeployKind::Rollback || plan.app_kind().is_none() {
         return Turn::Over;
     }
     let (task, release) = (TaskId { kind, deploy: deployment.number }, deployment.to.clone());

@@ -79,6 +79,16 @@ fn the_application_waits_for_a_writable_primary_and_a_cache() {
 }
 
 #[test]
+fn the_first_build_that_fails_says_what_is_to_be_mended() {
+    let mut scene = Scene::new();
+    let last_lines = vec!["no rule".to_owned()];
+    let failed = ReleaseState::Failed { why: "`make` ended with 2".to_owned(), last_lines };
+    scene.host.releases.insert(release(1), failed);
+    scene.turn();
+    insta::assert_snapshot!(scene.waits(WaitKind::Stuck, "1-abcdef0"), @"its code or its build commands are mended; its build failed: `make` ended with 2; its last line: no rule");
+}
+
+#[test]
 fn a_build_that_fails_leaves_what_runs_untouched() {
     let mut scene = Scene::settled();
     scene.intent.release = release(2);
@@ -89,8 +99,11 @@ fn a_build_that_fails_leaves_what_runs_untouched() {
     scene.host.releases.insert(release(2), failed);
     let plan = scene.plan();
     assert_eq!(plan.steps, []);
-    assert_eq!(plan.roster, scene.roster);
-    insta::assert_snapshot!(scene.waits(WaitKind::Stuck, "2-abcdef0"), @"its code or its build commands are mended; its build failed: `make` ended with 2; its last line: no rule");
+    assert_eq!(plan.roster.instances, scene.roster.instances);
+    let deployment = plan.roster.deployment.as_ref().unwrap();
+    insta::assert_snapshot!(format!("{:?}", deployment.phase), @r#"Failed("its build failed: `make` ended with 2; its last line: no rule")"#);
+    scene.turn();
+    assert!(scene.plan().settled(), "the old release serves on");
     scene.died("app-1", 0);
     scene.turn();
     let plan = scene.plan();

@@ -7,10 +7,10 @@ use stoa_model::plan::WaitKind;
 use stoa_model::site::Bytes;
 use stoa_model::{Millis, Tier};
 
-fn deploying() -> Scene {
+/// The application is to run with another configuration.
+fn changing() -> Scene {
     let mut scene = Scene::settled();
-    scene.intent.release = release(2);
-    scene.host.releases.insert(release(2), ReleaseState::Built);
+    scene.intent.restarts.insert(Tier::App, 1);
     scene
 }
 
@@ -29,34 +29,16 @@ fn told(scene: &mut Scene) -> String {
 }
 
 #[test]
-fn a_deploy_sets_a_new_one_beside_the_old_one_after_another() {
-    let mut scene = deploying();
-    insta::assert_snapshot!(told(&mut scene), @r#"
-    start app-3                      -> web-1 web-2 app-1 app-2
-                                     -> web-1 web-2 app-1 app-2 app-3
-                                     -> web-1 web-2 app-1 app-3
-    stop app-2                       -> web-1 web-2 app-1 app-3
-                                     -> web-1 web-2 app-1 app-3
-    start app-2                      -> web-1 web-2 app-1 app-3
-                                     -> web-1 web-2 app-1 app-2 app-3
-    publish 2-abcdef0                -> web-1 web-2 app-2 app-3
-    stop app-1                       -> web-1 web-2 app-2 app-3
-                                     -> web-1 web-2 app-2 app-3
-    "#);
-    assert_eq!(scene.host.static_roots.first(), Some(&release(2)));
-}
-
-#[test]
-fn never_fewer_than_wanted_are_routed_to_during_a_deploy() {
-    let mut scene = deploying();
+fn never_fewer_than_wanted_are_routed_to_during_a_replacement() {
+    let mut scene = changing();
     while !scene.turn().settled() {
         assert!(scene.routes.app.len() >= 2);
     }
 }
 
 #[test]
-fn a_newcomer_that_crashes_holds_the_deploy() {
-    let mut scene = deploying();
+fn a_newcomer_that_crashes_holds_the_replacement() {
+    let mut scene = changing();
     scene.turn();
     scene.turn();
     scene.died("app-3", 3);
@@ -78,7 +60,7 @@ fn a_newcomer_that_crashes_holds_the_deploy() {
 
 #[test]
 fn a_newcomer_that_never_gets_healthy_is_stopped_and_tried_again() {
-    let mut scene = deploying();
+    let mut scene = changing();
     scene.turn();
     scene.running(id("app-3")).health = Health::Unproven(Some("500 Internal Server Error".to_owned()));
     scene.pass(29_000);
