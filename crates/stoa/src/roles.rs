@@ -1,4 +1,4 @@
-//! The roles: processes of this binary that serve visitors and know nothing of decisions.
+//! The roles: processes of this binary that outlive its daemon and know nothing of decisions.
 
 use miette::{IntoDiagnostic, WrapErr};
 use rustix::process::{Gid, Uid};
@@ -30,6 +30,11 @@ pub(crate) fn balancer(user: Option<RoleUser>, threads: usize) -> miette::Result
         give_up_rights(user).into_diagnostic().wrap_err("changing to the balancer's user")?;
     }
     role::run(config).into_diagnostic()
+}
+
+/// Watches over one task of a deployment, which it is told through its standard input, until that is over.
+pub(crate) fn task() -> miette::Result<()> {
+    stoa_tiers::app::task::carry_out().into_diagnostic()
 }
 
 /// From root to an unprivileged user, for good. Called while the process has one thread: these calls are

@@ -4,7 +4,9 @@
 //! after which the program dies with its children. Servers are not started here: that is
 //! `host::processes`.
 
+use crate::host::spawn::bind_to_parent;
 use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,6 +23,9 @@ const KEEP_MAX: u64 = 4 << 20;
 /// The most that a build may write into its log: a command that prints for ever must not fill the disk.
 const LOG_MAX: u64 = 32 << 20;
 
+/// How long a log is waited for once nothing that is known of writes into it.
+const ESCAPED: Duration = Duration::from_secs(5);
+
 /// A variable in the environment of a command and so of all its children, however far they detach.
 #[derive(Debug, Clone)]
 pub(crate) struct Mark {
@@ -29,7 +34,7 @@ pub(crate) struct Mark {
 }
 
 /// Whose rights a helper program gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// User.
     pub uid: u32,
@@ -48,6 +53,7 @@ pub(crate) struct Tool {
     stdout: Option<File>,
     timeout: Duration,
     identity: Option<Identity>,
+    bound: bool,
 }
 
 /// How a program ended.
@@ -97,6 +103,7 @@ impl Tool {
             stdout: None,
             timeout: Duration::from_secs(60),
             identity: None,
+            bound: false,
         }
     }
 
@@ -128,6 +135,12 @@ impl Tool {
 
     pub(crate) fn identity(mut self, identity: Option<Identity>) -> Self {
         self.identity = identity;
+        self
+    }
+
+    /// The kernel kills it when the thread that runs it is gone.
+    pub(crate) fn dies_with_parent(mut self) -> Self {
+        self.bound = true;
         self
     }
 
@@ -177,12 +190,12 @@ impl Tool {
         command.stdout(writer.try_clone().map_err(|error| self.io(error))?).stderr(writer);
         let mut child = self.spawn(command)?;
         let group = Group::of(&child);
-        let copy = tokio::task::spawn_blocking({
-            let mut log = log.try_clone().map_err(|error| self.io(error))?;
-            move || {
-                let result = log.copy(reader);
-                (log, result)
-            }
+        let (over, copied) = tokio::sync::oneshot::channel();
+        let mut copying = log.try_clone().map_err(|error| self.io(error))?;
+        // No task of the runtime, which would wait for it when it ends.
+        std::thread::spawn(move || {
+            let result = copying.copy(reader);
+            let _ = over.send((copying, result));
         });
         let status = tokio::time::timeout(self.timeout, child.wait()).await;
         if status.is_err() {
@@ -193,8 +206,14 @@ impl Tool {
         }
         // What still runs would hold the pipe open, and write into a release that is being sealed.
         sweep(mark).await;
-        let (after, copied) = copy.await.map_err(|error| self.io(error.into()))?;
-        *log = after;
+        // A child that has shed its mark is not waited for: the program itself is what counts.
+        let copied = match tokio::time::timeout(ESCAPED, copied).await {
+            Ok(Ok((after, result))) => {
+                *log = after;
+                result
+            }
+            _ => log.line("[a process that the command left behind is not waited for]"),
+        };
         match status {
             Err(_) => Err(self.timed_out()),
             Ok(status) => {
@@ -212,6 +231,9 @@ impl Tool {
             use std::os::unix::process::CommandExt;
             // With a uid and no groups named, the standard library also empties the supplementary ones.
             command.gid(identity.gid).uid(identity.uid);
+        }
+        if self.bound {
+            bind_to_parent(&mut command);
         }
         command
     }

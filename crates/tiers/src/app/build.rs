@@ -92,9 +92,19 @@ struct Failure {
 }
 
 /// What went wrong, before it is told whose fault it was.
-enum Trouble {
+#[derive(Debug)]
+pub(super) enum Trouble {
     Release(String),
     Host(FileError),
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Trouble::Release(why) => f.write_str(why),
+            Trouble::Host(error) => error.fmt(f),
+        }
+    }
 }
 
 impl From<FileError> for Trouble {
@@ -239,7 +249,7 @@ async fn commands(
 }
 
 /// A command that fails on a full disk is not at fault itself.
-fn blame(folder: &Path, why: String) -> Trouble {
+pub(super) fn blame(folder: &Path, why: String) -> Trouble {
     const LITTLE: u64 = 1 << 20;
     let free = rustix::fs::statvfs(folder).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
     if free.is_ok_and(|free| free < LITTLE) {
@@ -344,7 +354,7 @@ fn read_failure(paths: &Paths, release: &ReleaseId) -> Failure {
 }
 
 /// The last lines of a log, from its last few kilobytes.
-fn last_lines(log: &Path) -> Vec<String> {
+pub(super) fn last_lines(log: &Path) -> Vec<String> {
     use std::io::{Read, Seek, SeekFrom};
     const TAIL: u64 = 16 << 10;
     let tail = || -> std::io::Result<Vec<u8>> {

@@ -14,6 +14,7 @@ pub mod release;
 pub mod run;
 mod seal;
 pub mod source;
+pub mod task;
 
 pub use build::{Build, BuildError, build};
 pub use run::RunError;

@@ -14,11 +14,11 @@ use tokio::io::unix::AsyncFd;
 
 /// A handle of one process, whoever its parent is.
 #[derive(Debug, Clone)]
-pub(super) struct PidFd(Arc<OwnedFd>);
+pub(crate) struct PidFd(Arc<OwnedFd>);
 
 impl PidFd {
     /// The handle of this very process, `NotFound` when it is gone.
-    pub(super) fn open(identity: Identity) -> io::Result<Self> {
+    pub(crate) fn open(identity: Identity) -> io::Result<Self> {
         let pid = proc::raw(identity.pid).ok_or(io::ErrorKind::NotFound)?;
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
         // The number may have become another's before the handle was made; not after.
@@ -29,12 +29,12 @@ impl PidFd {
     }
 
     /// Sends it a signal; one that is gone is no error, that is what a signal is mostly for.
-    pub(super) fn signal(&self, signal: Signal) -> bool {
+    pub(crate) fn signal(&self, signal: Signal) -> bool {
         rustix::process::pidfd_send_signal(&self.0, signal).is_ok()
     }
 
     /// Waits for its end.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         // SAFETY: the value registered owns the descriptor, never closes or replaces it, and lives as
         // long as the registration.
         let ready = unsafe { AsyncFd::register_with_interest(self.0.clone(), Interest::READABLE) };
@@ -49,7 +49,7 @@ impl PidFd {
 
     /// Lets the kernel forget a process that has ended, and says how it ended; of one that is another's
     /// child nobody tells us.
-    pub(super) fn reap(&self) -> String {
+    pub(crate) fn reap(&self) -> String {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         let status = rustix::process::waitid(WaitId::PidFd(self.0.as_fd()), options).ok().flatten();
         let Some(status) = status else { return "ended".to_owned() };

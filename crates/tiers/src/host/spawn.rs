@@ -44,6 +44,24 @@ pub(crate) struct Child<'a> {
     pub(crate) inherited: &'a [(String, OwnedFd)],
 }
 
+/// Has the kernel kill what `command` becomes when the calling thread is gone, and takes from it every way to
+/// more rights. Its user, where one is set, is set before.
+pub(crate) fn bind_to_parent(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let in_child = move || -> io::Result<()> {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        // It may have died before the kernel was asked.
+        if rustix::process::getppid() != Some(parent) {
+            return Err(Errno::SRCH.into());
+        }
+        rustix::thread::set_no_new_privs(true)?;
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls on plain values and does nothing else: it neither allocates nor
+    // locks nor touches the environment.
+    unsafe { command.pre_exec(in_child) };
+}
+
 /// Starts it and returns its number. An error means that nothing runs.
 pub(crate) fn spawn(child: &Child<'_>) -> io::Result<u32> {
     for _ in 0..16 {
