@@ -224,7 +224,8 @@ fn change_rules(world: &mut World) {
 fn bad_deploy(world: &mut World) {
     deploy(world);
     let release = world.intent.release.clone();
-    let kinds: [(&str, fn(&mut World) -> &mut BTreeSet<ReleaseId>); 5] = [
+    type Kind = fn(&mut World) -> &mut BTreeSet<ReleaseId>;
+    let kinds: [(&str, Kind); 5] = [
         ("cannot be built", |world| &mut world.bad_builds),
         ("never becomes healthy", |world| &mut world.sick_releases),
         ("turns sick after a while", |world| &mut world.fading_releases),

@@ -1,7 +1,7 @@
 //! Deployments turn by turn: each strategy, what takes a release back, and interruptions everywhere.
 
 use super::scene::{Scene, id, release};
-use stoa_model::control::{Traffic, UpstreamReport};
+use stoa_model::control::Traffic;
 use stoa_model::deployment::{DeployKind, Phase, TaskState};
 use stoa_model::observed::{Health, ProcessState, ReleaseState};
 use stoa_model::plan::{TaskId, TaskKind, WaitKind};
@@ -71,7 +71,7 @@ fn until(scene: &mut Scene, word: &str) {
 fn answered(scene: &mut Scene, counts: &[(&str, u64, u64)]) {
     for (instance, good, bad) in counts {
         let report = scene.report("balancer-1");
-        let upstream = report.instances.entry(id(instance)).or_insert_with(UpstreamReport::default);
+        let upstream = report.instances.entry(id(instance)).or_default();
         let Traffic { status, durations, .. } = &mut upstream.traffic;
         status[1] += good;
         status[4] += bad;
