@@ -323,6 +323,8 @@ pub(crate) enum Role {
         #[arg(long, default_value_t = 1)]
         threads: usize,
     },
+    /// Watches over a task of a deployment
+    Task,
 }
 
 fn environment(text: &str) -> Result<EnvironmentName, String> {

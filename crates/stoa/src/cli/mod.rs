@@ -166,10 +166,12 @@ fn background(global: &Global, kept: bool) -> Outcome<ExitCode> {
     })
 }
 
-/// `stoa role …`: a process that serves visitors.
+/// `stoa role …`: a process that outlives the daemon.
 fn serve(role: Role) -> Outcome<ExitCode> {
-    let Role::Balancer { name: _, user, threads } = role;
-    let served = roles::balancer(user, threads);
+    let served = match role {
+        Role::Balancer { name: _, user, threads } => roles::balancer(user, threads),
+        Role::Task => roles::task(),
+    };
     served.map(|()| ExitCode::SUCCESS).map_err(|report| Failure::report(&report, "see the daemon's log"))
 }
 
