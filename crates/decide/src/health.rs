@@ -84,8 +84,10 @@ fn failing(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: &str)
     if !hangs(plan, id, running) {
         return;
     }
-    let others =
-        plan.staying(id.tier).into_iter().filter(|other| *other != id && plan.sight().serves(*other));
+    // A balancer that retires serves on until another one does: it is enough to let this one go.
+    let stays = |other: &InstanceId| id.tier == Tier::Balancer || plan.staying(id.tier).contains(other);
+    let all = plan.roster.tier(id.tier).map(|(other, _)| other);
+    let others = all.filter(|other| *other != id && stays(other) && plan.sight().serves(*other));
     // A hanging replica serves nobody, and what may be writable in it holds up its primary.
     let replica = id.tier == Tier::Database && plan.roster.primary != Some(id);
     if others.count() == 0 && !replica {

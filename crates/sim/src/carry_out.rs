@@ -91,8 +91,9 @@ impl World {
             }
             Action::Publish { releases } => self.static_roots = releases.clone(),
             Action::Run { task, spec, .. } => {
+                // What has a record is never run again, whoever asks.
                 if self.tasks.contains_key(task) {
-                    return Err(format!("violation: {task} is run twice"));
+                    return Ok(());
                 }
                 let ends = Time(self.now.0 + self.rng.within(50, 20_000));
                 self.running_tasks.insert(*task, (ends, spec.release.clone()));

@@ -55,7 +55,9 @@ fn play(world: &mut World) -> Result<Summary, String> {
         let plan = turn(world)?;
         plans += u32::from(plan.is_some());
         let off = world.intent.power == Power::Off;
-        if plan.as_ref().is_some_and(Plan::settled) && (!watched || off) {
+        // What was begun before, such as the build of a release that is no longer wanted, comes to its end.
+        let idle = world.daemon.as_ref().is_some_and(|daemon| daemon.jobs.is_empty());
+        if plan.as_ref().is_some_and(Plan::settled) && (!watched || off) && idle {
             truth::is_as_asked(world).map_err(|what| format!("settled, but {what}"))?;
             let settled_after = world.now.since(peace).0 / 1000;
             stays_settled(world)?;
