@@ -48,8 +48,8 @@
 //! **What it misses**: too few answers (5 % of 5 requests a second are 50 answers in 200 s); a switch with
 //! little known of the old release; a release that turns slightly worse after hours of a good canary. It
 //! takes answers for independent within a window: what befalls one instance alone, such as the stalls above,
-//! costs more false alarms than the one in 1000. What befalls everybody after a full switch looks like the new release's doing: the caller gives no side to
-//! anybody while it knows better.
+//! costs more false alarms than the one in 1000. What befalls everybody after a full switch looks like the
+//! new release's doing: the caller gives no side to anybody while it knows better.
 
 mod bets;
 mod effect;

@@ -4,7 +4,7 @@ use super::{keeps_warm, rules, staying_of, target};
 use crate::planner::Planner;
 use crate::replace::{Group, Of};
 use stoa_model::deployment::Phase;
-use stoa_model::{ReleaseId, Tier};
+use stoa_model::{InstanceId, ReleaseId, Tier};
 
 /// The groups of application instances, each with the release that it is to run and its count.
 pub(crate) fn groups(plan: &Planner<'_>) -> Vec<Group> {
@@ -49,7 +49,9 @@ pub(crate) fn groups(plan: &Planner<'_>) -> Vec<Group> {
 /// How many of the old instances could serve at once if the switch were turned back: those that run as
 /// something else than they should by now are not worth keeping.
 fn warm(plan: &Planner<'_>, from: &ReleaseId) -> usize {
-    staying_of(plan, from).into_iter().filter(|id| !plan.runs_outdated(*id)).count()
+    // One that is sent requests stands in for a new one that died: it is needed as it is.
+    let worth = |id: &InstanceId| !plan.runs_outdated(*id) || plan.input.routes.names(*id);
+    staying_of(plan, from).into_iter().filter(worth).count()
 }
 
 /// How many instances of the new release a step of the canary needs; none past the last step.
