@@ -49,4 +49,12 @@ pub struct Sample {
 impl Demand {
     /// How many samples are kept: ten minutes of seconds.
     pub const KEPT: usize = 600;
+
+    /// Adds the newest measurement and forgets the oldest ones beyond [`Demand::KEPT`]. What bears a later
+    /// time than the newest was measured before the clock went back, and is forgotten too.
+    pub fn keep(&mut self, sample: Sample) {
+        self.samples.retain(|kept| kept.at < sample.at);
+        self.samples.push(sample);
+        self.samples.drain(..self.samples.len().saturating_sub(Self::KEPT));
+    }
 }

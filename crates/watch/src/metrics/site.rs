@@ -53,10 +53,10 @@ mod tests {
     #[test]
     fn how_a_site_stands() {
         let running = json!({ "running": { "pid": 7, "started": 1, "spec": "0000000000000001",
-            "endpoint": { "unix": "/a" }, "release": "7-3fa9c21", "health": { "healthy": { "since": 1, "last": 2 } },
+            "endpoint": { "unix": "/a" }, "release": "7-3fa9c21", "health": { "healthy": { "since": 1, "last": 2, "passes": 2 } },
             "stopping": false, "crashes": 2 } });
         let instance = |process| json!({ "process": process, "data": "unknown", "detail": "none" });
-        let observed = json!({ "hosts": { "local": { "at": 1, "releases": {}, "static_root": null,
+        let observed = json!({ "hosts": { "local": { "at": 1, "releases": {}, "static_roots": [], "tasks": {},
             "free_ports": [], "busy": [], "failures": {}, "instances": {
                 "app-1": instance(running),
                 "app-2": instance(json!("absent")),

@@ -5,7 +5,7 @@
 
 use super::{Exposition, Histogram, Labels};
 use stoa_model::InstanceId;
-use stoa_model::control::{DURATION_BOUNDS_MS, Report, Traffic};
+use stoa_model::control::{DURATION_BOUNDS_MS, Queue, Report, Traffic};
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -15,6 +15,7 @@ struct Names {
     broken: &'static str,
     retried: &'static str,
     duration: &'static str,
+    duration_help: &'static str,
 }
 
 const FACE: Names = Names {
@@ -22,6 +23,7 @@ const FACE: Names = Names {
     broken: "stoa_face_broken_total",
     retried: "stoa_face_retried_total",
     duration: "stoa_face_request_duration_seconds",
+    duration_help: "Time from the head of the request to the end of the answer.",
 };
 
 const INSTANCE: Names = Names {
@@ -29,6 +31,7 @@ const INSTANCE: Names = Names {
     broken: "stoa_instance_broken_total",
     retried: "stoa_instance_retried_total",
     duration: "stoa_instance_request_duration_seconds",
+    duration_help: "Time the instance took to answer, without what the request waited before.",
 };
 
 impl Exposition {
@@ -44,15 +47,28 @@ impl Exposition {
             let help = "Open connections of visitors (face web) and of nginx (face app).";
             self.gauge("stoa_face_connections", help, &labels, traffic.connections);
         }
+        self.queue(&[("balancer", name.as_str()), ("face", "app")], &report.app_queue);
         for (instance, upstream) in &report.instances {
             let id = instance.to_string();
             let labels = [("balancer", name.as_str()), ("tier", instance.tier.word()), ("id", id.as_str())];
             self.traffic(&INSTANCE, &labels, &upstream.traffic);
             let help = "Requests and tunnels that the instance holds now.";
             self.gauge("stoa_instance_in_flight", help, &labels, upstream.in_flight);
+            let help = "Tunnels (WebSockets and the like) among them.";
+            self.gauge("stoa_instance_tunnels", help, &labels, upstream.tunnels);
             let help = "1 while the balancer sends nothing to the instance because it failed.";
             self.gauge("stoa_instance_ejected", help, &labels, upstream.ejected.is_some());
         }
+    }
+
+    fn queue(&mut self, labels: Labels<'_>, queue: &Queue) {
+        let help = "Requests that arrived, whether they waited for an instance or not.";
+        self.counter("stoa_face_arrived_total", help, labels, queue.arrived);
+        self.gauge("stoa_face_waiting", "Requests that wait for an instance now.", labels, queue.waiting);
+        let help = "Time that requests have waited for an instance.";
+        self.counter("stoa_face_waited_seconds_total", help, labels, queue.waited_us as f64 / 1e6);
+        let help = "Requests refused at once with 503 because too many waited.";
+        self.counter("stoa_face_shed_total", help, labels, queue.shed);
     }
 
     fn traffic(&mut self, names: &Names, labels: Labels<'_>, traffic: &Traffic) {
@@ -65,8 +81,7 @@ impl Exposition {
         let bounds = DURATION_BOUNDS_MS.map(|bound| bound as f64 / 1000.0);
         let sum = traffic.duration_sum_us as f64 / 1e6;
         let histogram = Histogram { bounds: &bounds, counts: &traffic.durations, sum };
-        let help = "Time from the head of the request to the end of the answer.";
-        self.histogram(names.duration, help, labels, histogram);
+        self.histogram(names.duration, names.duration_help, labels, histogram);
     }
 }
 
@@ -90,6 +105,7 @@ mod tests {
         };
         let app = UpstreamReport {
             in_flight: 4,
+            tunnels: 3,
             ejected: Some("connection refused".to_owned()),
             traffic: Traffic { status: [0, 10, 0, 0, 0], ..Traffic::default() },
         };
@@ -98,7 +114,7 @@ mod tests {
             instances: [(InstanceId::new(Tier::App, 1), app)].into(),
             web_face: web,
             app_face: Traffic::default(),
-            app_queue: stoa_model::control::Queue::default(),
+            app_queue: Queue { arrived: 100, waiting: 2, waited_us: 1_250_000, shed: 5 },
         };
         let mut metrics = Exposition::new();
         metrics.balancer(InstanceId::new(Tier::Balancer, 1), &report);
