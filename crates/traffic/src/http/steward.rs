@@ -44,7 +44,7 @@ pub(crate) struct Steward {
     web_face: TcpListener,
     app_face: UnixListener,
     table: RefCell<Arc<Table>>,
-    /// Every instance there ever was: what was sent to it is counted from the start of the role.
+    /// Every instance that was routed to lately: what was sent to it is counted for as long as it is known.
     instances: RefCell<BTreeMap<InstanceId, Known>>,
 }
 
@@ -212,6 +212,11 @@ impl Steward {
                 remembered.push((known.last.get(), known.instance.clone()));
             }
         }
+        // One that is forgotten and comes again, as another release perhaps, is counted from zero.
+        let remember = self.shared.limits.remember;
+        self.instances.borrow_mut().retain(|id, known| {
+            instances.contains_key(id) || now.duration_since(known.last.get()) < remember
+        });
         remembered.sort_by_key(|(last, _)| std::cmp::Reverse(*last));
         instances.extend(remembered.iter().take(REMEMBERED_MAX).map(|(_, i)| (i.id, i.report())));
         Report {
