@@ -75,6 +75,9 @@ pub(crate) fn end(world: &mut World) {
     for (id, process) in &mut world.processes {
         let hangs = process.hangs_until > now;
         let replaceable = matches!(id.tier, Tier::App | Tier::Web | Tier::Balancer);
+        if !well.iter().any(|other| other.tier == id.tier) {
+            process.fades = None;
+        }
         if hangs && replaceable && well.iter().any(|other| other.tier == id.tier) {
             process.hangs_until = Time(u64::MAX);
         } else if hangs {

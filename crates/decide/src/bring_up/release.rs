@@ -4,7 +4,7 @@ use crate::planner::Planner;
 use stoa_model::deployment::Phase;
 use stoa_model::observed::ReleaseState;
 use stoa_model::plan::{STATIC_ROOTS, WaitKind};
-use stoa_model::{Action, ReleaseId, Tier};
+use stoa_model::{Action, HostId, ReleaseId, Tier};
 
 /// Has the wanted release built. What runs of another release is not touched by a build that fails.
 pub(crate) fn build(plan: &mut Planner<'_>) {
@@ -42,6 +42,7 @@ pub(crate) fn build(plan: &mut Planner<'_>) {
                     format!("its code or its build commands are mended; its build failed: {why}{last}");
                 plan.wait(WaitKind::Stuck, release, until);
             }
+            None if has_failed(plan) => {}
             None => {
                 let until = format!("its source is on the host {host}; `stoa up` takes it again");
                 plan.wait(WaitKind::Trouble, release, until);
@@ -54,6 +55,12 @@ pub(crate) fn build(plan: &mut Planner<'_>) {
 fn has_failed(plan: &Planner<'_>) -> bool {
     let deployment = plan.roster.deployment.as_ref();
     deployment.is_some_and(|known| matches!(known.phase, Phase::Failed(_)) && known.from.is_some())
+}
+
+/// A host that has no trace of a release, such as one from which it was just removed.
+pub(crate) fn lost(plan: &Planner<'_>, release: &ReleaseId) -> Option<HostId> {
+    let mut hosts = plan.sight().hosts();
+    hosts.find(|(_, seen)| !seen.releases.contains_key(release)).map(|(host, _)| host.clone())
 }
 
 /// Why the build of a release failed, where it did on any host.

@@ -68,6 +68,9 @@ fn prepared(plan: &mut Planner<'_>, deployment: &Deployment) -> Option<Phase> {
     if let Some(why) = release::build_failed(plan, &deployment.to) {
         return Some(Phase::Failed(why));
     }
+    if let Some(host) = release::lost(plan, &deployment.to).filter(|_| deployment.from.is_some()) {
+        return Some(Phase::Failed(format!("its code is not on the host {host} any more")));
+    }
     if !release::is_built(plan, &deployment.to) {
         return None;
     }
