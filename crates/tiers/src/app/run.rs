@@ -227,6 +227,7 @@ pub(super) fn base(
         release: Some(spec.release.clone()),
         files: Vec::new(),
         folders: vec![home(paths)],
+        held: None,
     }
 }
 

@@ -41,6 +41,7 @@ pub fn launch(
         release: None,
         files,
         folders: vec![data],
+        held: None,
     })
 }
 

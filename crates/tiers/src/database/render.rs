@@ -38,6 +38,7 @@ pub fn launch(
         release: None,
         files: vec![RenderedFile { path: file, text, secret: false }],
         folders: vec![paths.instance(instance).join("tmp")],
+        held: None,
     })
 }
 

@@ -31,6 +31,8 @@ pub struct Launch {
     pub files: Vec<RenderedFile>,
     /// Made before it starts, owned by its user.
     pub folders: Vec<PathBuf>,
+    /// A folder that it finds open, as the number that follows its sockets: 3 where it has none.
+    pub held: Option<PathBuf>,
 }
 
 /// Whose rights a process has where the daemon is root; without root everything runs as the caller.

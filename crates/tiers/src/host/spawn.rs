@@ -42,6 +42,8 @@ pub(crate) struct Child<'a> {
     pub(crate) cgroup: Option<&'a File>,
     /// Sockets it gets by name, from number 3 on.
     pub(crate) inherited: &'a [(String, OwnedFd)],
+    /// A folder that it gets as the next number.
+    pub(crate) held: Option<&'a OwnedFd>,
 }
 
 /// Has the kernel kill what `command` becomes when the calling thread is gone, and takes from it every way to
@@ -74,7 +76,8 @@ pub(crate) fn spawn(child: &Child<'_>) -> io::Result<u32> {
 }
 
 fn try_spawn(child: &Child<'_>) -> io::Result<u32> {
-    let sockets = Sockets::prepare(child.inherited)?;
+    let given: Vec<&OwnedFd> = child.inherited.iter().map(|(_, socket)| socket).chain(child.held).collect();
+    let given = Given::prepare(&given)?;
     let leaked = leaked();
     let (record, cgroup) = (child.record.as_raw_fd(), child.cgroup.map(File::as_raw_fd));
     let (identity, open_files) = (child.identity, child.open_files);
@@ -102,7 +105,7 @@ fn try_spawn(child: &Child<'_>) -> io::Result<u32> {
         for fd in &leaked {
             let _ = rustix::io::fcntl_setfd(borrow(*fd), FdFlags::CLOEXEC);
         }
-        sockets.place(borrow)
+        given.place(borrow)
     };
     // SAFETY: the closure makes system calls on values prepared before the fork and does nothing else:
     // it neither allocates nor locks nor touches the environment.
@@ -147,24 +150,24 @@ fn become_user(identity: Identity) -> io::Result<()> {
     Ok(())
 }
 
-/// Inherited sockets on their way to the numbers 3, 4, ….
+/// Descriptors on their way to the numbers 3, 4, ….
 ///
 /// Those numbers may be in use in the daemon, and between fork and exec the standard library holds a pipe
 /// of its own that must not be overwritten. So all of them are occupied before the fork by descriptors
 /// that are known, and the child overwrites nothing else.
-struct Sockets {
-    /// The sockets, above the numbers they are to get.
+struct Given {
+    /// They themselves, above the numbers they are to get.
     sources: Vec<OwnedFd>,
     /// What stood at each of those numbers before the fork.
     known: Vec<(u64, u64)>,
     _fillers: Vec<OwnedFd>,
 }
 
-impl Sockets {
-    fn prepare(inherited: &[(String, OwnedFd)]) -> io::Result<Self> {
-        let end = FIRST + RawFd::try_from(inherited.len()).unwrap_or(RawFd::MAX - FIRST);
-        let above = |fd: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, end);
-        let sources = inherited.iter().map(|(_, fd)| above(fd)).collect::<Result<_, _>>()?;
+impl Given {
+    fn prepare(given: &[&OwnedFd]) -> io::Result<Self> {
+        let end = FIRST + RawFd::try_from(given.len()).unwrap_or(RawFd::MAX - FIRST);
+        let above = |fd: &&OwnedFd| rustix::io::fcntl_dupfd_cloexec(*fd, end);
+        let sources = given.iter().map(above).collect::<Result<_, _>>()?;
         let mut fillers = Vec::new();
         let null = OwnedFd::from(File::open("/dev/null")?);
         loop {
@@ -179,7 +182,7 @@ impl Sockets {
         // SAFETY: only asked what they are; a number that is closed meanwhile yields an error.
         let look = |fd| unsafe { BorrowedFd::borrow_raw(fd) };
         let known = (FIRST..end).map(|fd| identify(look(fd))).collect::<Result<_, _>>()?;
-        Ok(Sockets { sources, known, _fillers: fillers })
+        Ok(Given { sources, known, _fillers: fillers })
     }
 
     /// Runs in the child.

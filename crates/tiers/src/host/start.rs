@@ -11,6 +11,7 @@ use super::record::{Identity, Record};
 use super::spawn::{self, Child};
 use super::stop;
 use super::table::{Dead, Entry};
+use rustix::fs::{Mode, OFlags};
 use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -195,6 +196,7 @@ fn launch_into(
     let signed = OpenOptions::new().append(true).open(&path).map_err(FileError::at("open", &path))?;
     let group = record.cgroup.as_ref().map(|group| group.join("cgroup.procs"));
     let group = group.and_then(|file| OpenOptions::new().write(true).open(file).ok());
+    let held = launch.held.as_deref().map(open_folder).transpose()?;
     let child = Child {
         program,
         arguments: launch.argv.get(1..).unwrap_or_default(),
@@ -206,6 +208,7 @@ fn launch_into(
         record: &signed,
         cgroup: group.as_ref(),
         inherited,
+        held: held.as_ref(),
     };
     let pid = spawn::spawn(&child).map_err(|source| HostError::Spawn {
         instance: launch.instance,
@@ -225,6 +228,12 @@ fn launch_into(
     // Should it fail, the process' own line still stands in the record.
     shared.write_down(record);
     Ok(identity)
+}
+
+/// A handle of a folder that may be passed through, not read.
+fn open_folder(path: &Path) -> Result<OwnedFd, FileError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(|error| FileError::new("open", path, error))
 }
 
 /// "No such file" after the program itself was found has another cause, which the system does not name.

@@ -78,6 +78,7 @@ pub(crate) fn launch_at(bench: &Bench, instance: InstanceId, argv: &[&str], port
         release: None,
         files: Vec::new(),
         folders: Vec::new(),
+        held: None,
     }
 }
 

@@ -34,6 +34,7 @@ pub fn launch(instance: InstanceId, spec: &WebSpec, paths: &Paths) -> Result<Lau
         release: None,
         files: vec![file],
         folders: render::TEMPORARY.map(|name| folder.join(name)).into(),
+        held: None,
     })
 }
 

@@ -58,6 +58,28 @@ pub(super) fn prefix(url: &UrlPath) -> Result<String, Refused> {
     text(&format!("{}/", value.trim_end_matches('/')))
 }
 
+/// What lies below a URL path (with its closing slash) as a regular expression, quoted; the rest of the URL is
+/// `$stoa_rest`.
+pub(super) fn below(url: &str) -> Result<String, Refused> {
+    let mut expression = String::from("~(?s)\\A");
+    for c in url.chars() {
+        if c.is_ascii() && !c.is_ascii_alphanumeric() && c != '/' {
+            expression.push('\\');
+        }
+        expression.push(c);
+    }
+    text(&(expression + "(?<stoa_rest>.*)\\z"))
+}
+
+/// The rest of a URL below a folder of the release, quoted.
+pub(super) fn below_folder(folder: Option<&InnerPath>) -> Result<String, Refused> {
+    let Some(folder) = folder.filter(|folder| folder.as_str() != ".") else { return Ok("$stoa_rest".to_owned()) };
+    let quoted = inner(Path::new("/"), folder)?;
+    // Without the slash that stands for the release.
+    let inside = quoted.strip_prefix("\"/").and_then(|quoted| quoted.strip_suffix('"')).unwrap_or_default();
+    Ok(format!("\"{inside}/$stoa_rest\""))
+}
+
 /// An endpoint as the address of `listen` and `server`.
 pub(super) fn endpoint(endpoint: &Endpoint) -> Result<String, Refused> {
     match endpoint {
@@ -108,6 +130,12 @@ mod tests {
         }
         assert_eq!(inner(Path::new("/r"), &folder(".")).unwrap(), "\"/r\"");
         let url = |text: &str| serde_json::from_value::<UrlPath>(text.into()).unwrap();
+        for name in ["../x", "a$b"] {
+            assert!(below_folder(Some(&folder(name))).is_err(), "{name:?}");
+        }
+        assert_eq!(below_folder(Some(&folder("a/b"))).unwrap(), "\"a/b/$stoa_rest\"");
+        assert_eq!(below("/a.b;\"/").unwrap(), r#""~(?s)\\A/a\\.b\\;\\\"/(?<stoa_rest>.*)\\z""#);
+        assert!(below("/a$/").is_err());
         assert_eq!(prefix(&url("/static")).unwrap(), "\"/static/\"");
         assert!(prefix(&url("static")).is_err() && prefix(&url("/a/../b")).is_err());
     }

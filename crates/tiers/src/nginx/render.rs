@@ -6,8 +6,10 @@
 use super::mime;
 use super::observe::HEALTH_PATH;
 use super::quote::{self, Refused};
+use crate::app::php::OWN_RELEASE;
 use std::fmt::Write;
 use std::path::PathBuf;
+use stoa_model::plan::STATIC_ROOTS;
 use stoa_model::site::{AppKind, InnerPath, UrlPath};
 use stoa_model::spec::WebSpec;
 use stoa_model::{InstanceId, Paths};
@@ -26,6 +28,7 @@ pub(super) fn config(instance: InstanceId, spec: &WebSpec, paths: &Paths) -> Res
         site.http()?,
         site.answers(),
         site.upstream()?,
+        site.releases()?,
         site.strangers()?,
         site.server()?,
         "}\n".to_owned(),
@@ -130,6 +133,99 @@ events {{
         Ok(text)
     }
 
+    /// Where in a release the file of a URL is, so that one place can look for it in all of them.
+    fn releases(&self) -> Result<String, Refused> {
+        let mut folders = self.folders();
+        if folders.is_empty() {
+            return Ok(String::new());
+        }
+        // The first expression that fits counts: the longest, as with nginx' own prefixes.
+        folders.sort_by_key(|(url, _)| std::cmp::Reverse(url.len()));
+        let mut text = String::from("  map $uri $stoa_file {\n");
+        for (url, folder) in folders {
+            let (expression, file) = (quote::below(&url)?, quote::below_folder(folder)?);
+            let _ = writeln!(text, "    {expression} {file};");
+        }
+        text.push_str("    default \"\";\n  }\n");
+        // Of what the application may answer only names of files are looked for in earlier releases: what is
+        // most requests costs one look-up more than without them, none.
+        if let Some(otherwise) = self.otherwise() {
+            let _ = write!(
+                text,
+                "  map $uri $stoa_otherwise {{\n    default {otherwise};\n    \"~\\.[0-9A-Za-z]+\\z\" \
+                 @stoa_earlier_first;\n  }}\n"
+            );
+        }
+        Ok(text)
+    }
+
+    /// URL -> folder, `/` among them where files are looked for first.
+    fn folders(&self) -> Vec<(String, Option<&InnerPath>)> {
+        let mut folders: Vec<(String, Option<&InnerPath>)> = self
+            .spec
+            .files
+            .iter()
+            .map(|(url, folder)| (format!("{}/", url.as_str().trim_end_matches('/')), Some(folder)))
+            .collect();
+        let php = self.spec.kind == AppKind::Php && self.spec.upstream.is_some();
+        if php && !folders.iter().any(|(url, _)| url == "/") {
+            folders.push(("/".to_owned(), None));
+        }
+        folders
+    }
+
+    /// Who answers below `/` where there is no such file.
+    fn otherwise(&self) -> Option<&'static str> {
+        let first = self.spec.files.iter().any(|(url, _)| url.as_str() == "/");
+        match (&self.spec.upstream, self.spec.kind) {
+            (Some(_), AppKind::Http) if first => Some("@app"),
+            (Some(_), AppKind::Php) => Some("/index.php?$query_string"),
+            _ => None,
+        }
+    }
+
+    /// Files of releases before the one that serves: a page that a visitor opened then still finds what belongs
+    /// to it. By design the name of a file that was deleted stays served as long as such a release is among
+    /// them. Only files, no folders, and nothing that the release that serves would not show either.
+    fn earlier(&self) -> Result<String, Refused> {
+        if self.folders().is_empty() {
+            return Ok(String::new());
+        }
+        let root = quote::path(&self.paths.run())?;
+        let mut places = String::new();
+        // The last one is the spare of a publishing that is under way.
+        for place in 1..=STATIC_ROOTS {
+            let link = self.paths.static_root(place);
+            let name = link.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let _ = write!(places, "/{name}/$stoa_file ");
+        }
+        let hidden = self.hidden();
+        let location = |name: &str, last: &str| {
+            format!(
+                "    location {name} {{\n      root {root};\n{hidden}      try_files {places}{last};\n{FILES}    }}\n"
+            )
+        };
+        let otherwise = self.otherwise();
+        let mut text = String::new();
+        if otherwise.is_none() || self.spec.files.keys().any(|url| url.as_str() != "/") {
+            text.push_str(&location("@stoa_earlier", "=404"));
+        }
+        if let Some(otherwise) = otherwise {
+            text.push_str(&location("@stoa_earlier_first", otherwise));
+        }
+        Ok(text)
+    }
+
+    /// What is no part of the site though it lies in its folders.
+    fn hidden(&self) -> &'static str {
+        match self.spec.kind {
+            AppKind::Http => "      if ($stoa_hidden) { return 404; }\n",
+            AppKind::Php => {
+                "      if ($stoa_hidden) { return 404; }\n      if ($stoa_code) { return 404; }\n"
+            }
+        }
+    }
+
     /// Whoever asks for a name that is not the site's.
     fn strangers(&self) -> Result<String, Refused> {
         let listen = quote::endpoint(&self.spec.endpoint)?;
@@ -168,6 +264,7 @@ events {{
         }
         let root = self.spec.files.iter().find(|(url, _)| url.as_str() == "/").map(|(_, folder)| folder);
         text.push_str(&self.rest(root)?);
+        text.push_str(&self.earlier()?);
         text.push_str("  }\n");
         Ok(text)
     }
@@ -178,23 +275,22 @@ events {{
         let folder = quote::inner(&self.paths.static_root(0), folder)?;
         // `alias` puts the rest of the URL behind it as it is.
         let folder = format!("{}/\"", folder.trim_end_matches('"'));
-        let code =
-            if self.spec.kind == AppKind::Php { "      if ($stoa_code) { return 404; }\n" } else { "" };
+        let hidden = self.hidden();
         Ok(format!(
-            "    location ^~ {prefix} {{\n      alias {folder};\n      if ($stoa_hidden) {{ return 404; }}\n\
-             {code}{FILES}    }}\n"
+            "    location ^~ {prefix} {{\n      alias {folder};\n{TO_EARLIER}{hidden}{FILES}    }}\n"
         ))
     }
 
     /// Everything that is in no folder above.
     fn rest(&self, root: Option<&InnerPath>) -> Result<String, Refused> {
+        let folder = root;
         let root = root.map(|folder| quote::inner(&self.paths.static_root(0), folder)).transpose()?;
         let proxy = self.proxy();
         let text = match (&self.spec.upstream, self.spec.kind, root) {
             (None, _, None) => "    location / { return 404; }\n".to_owned(),
             (None, _, Some(root)) => format!(
                 "    location / {{\n      root {root};\n      if ($stoa_hidden) {{ return 404; }}\n      \
-                 try_files $uri $uri/ =404;\n{FILES}    }}\n"
+                 try_files $uri $uri/ @stoa_earlier;\n{FILES}    }}\n"
             ),
             (Some(_), AppKind::Http, None) => {
                 format!("    location / {{\n{TO_TUNNEL}{proxy}    }}\n{}", self.tunnel())
@@ -202,18 +298,22 @@ events {{
             // The application answers for hidden names, as for every file that is not there.
             (Some(_), AppKind::Http, Some(root)) => format!(
                 "    location / {{\n      root {root};\n{TO_TUNNEL}      error_page 418 = @app;\n      \
-                 if ($stoa_hidden) {{ return 418; }}\n      try_files $uri @app;\n{FILES}    }}\n    \
+                 if ($stoa_hidden) {{ return 418; }}\n      try_files $uri $stoa_otherwise;\n{FILES}    }}\n    \
                  location @app {{\n{proxy}    }}\n{}",
                 self.tunnel()
             ),
             (Some(_), AppKind::Php, root) => {
                 let root = root.map_or_else(|| quote::path(&self.paths.static_root(0)), Ok)?;
-                let timeout = self.timeout();
+                let (timeout, hidden) = (self.timeout(), self.hidden());
+                let document = quote::text(&own_folder(folder))?;
+                let script = format!("{}$fastcgi_script_name\"", document.trim_end_matches('"'));
                 format!(
-                    "    location / {{\n      root {root};\n      if ($stoa_hidden) {{ return 404; }}\n      \
-                     try_files $uri $uri/ /index.php?$query_string;\n{FILES}      \
+                    "    location / {{\n      root {root};\n{hidden}      \
+                     try_files $uri $uri/ $stoa_otherwise;\n{FILES}      \
                      index index.php index.html;\n    }}\n    \
                      location ~ \\.php(/|$) {{\n      root {root};\n{PHP}      \
+                     fastcgi_param DOCUMENT_ROOT {document};\n      \
+                     fastcgi_param SCRIPT_FILENAME {script};\n      \
                      fastcgi_read_timeout {timeout}ms;\n    }}\n"
                 )
             }
@@ -236,6 +336,16 @@ events {{
             "    location @stoa_tunnel {{\n{PROXY}      proxy_read_timeout 1h;\n      \
              proxy_send_timeout 1h;\n    }}\n"
         )
+    }
+}
+
+/// The document root as every instance of the application has it: below the folder that it was handed open, its
+/// own release. Whichever instance is asked, and whatever nginx takes for the release that serves, an instance
+/// runs nothing but its own code.
+fn own_folder(inner: Option<&InnerPath>) -> String {
+    match inner.map(InnerPath::as_str).filter(|inner| *inner != ".") {
+        Some(inner) => format!("{OWN_RELEASE}/{inner}"),
+        None => OWN_RELEASE.to_owned(),
     }
 }
 
@@ -336,6 +446,12 @@ const TO_TUNNEL: &str = "      error_page 400 403 404 408 413 414 500 502 503 50
       if ($stoa_upgrade) { return 419; }
 ";
 
+/// A file that is not there may be in an earlier release; a miss there ends like a miss here.
+const TO_EARLIER: &str = "      recursive_error_pages on;
+      error_page 404 = @stoa_earlier;
+      error_page 400 403 408 413 414 500 502 503 504 @stoa_page;
+";
+
 /// A folder of files.
 const FILES: &str = "      autoindex off;
       charset utf-8;
@@ -379,9 +495,6 @@ const PHP: &str = r#"      if ($stoa_hidden) { return 404; }
       fastcgi_request_buffering on;
       fastcgi_connect_timeout 5s;
       fastcgi_send_timeout 30s;
-      # The real path: the next release is another file for PHP's own cache.
-      fastcgi_param SCRIPT_FILENAME $realpath_root$fastcgi_script_name;
-      fastcgi_param DOCUMENT_ROOT $realpath_root;
       fastcgi_param SCRIPT_NAME $fastcgi_script_name;
       fastcgi_param PATH_INFO $stoa_path_info;
       fastcgi_param QUERY_STRING $query_string;

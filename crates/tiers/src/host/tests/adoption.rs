@@ -129,6 +129,7 @@ fn the_process_signs_its_record_before_it_becomes_the_program() {
         record: &record,
         cgroup: None,
         inherited: &[],
+        held: None,
     })
     .unwrap();
     // The start has returned, and so has everything before the program.

@@ -88,6 +88,136 @@ async fn files_are_revalidated_compressed_and_follow_the_link_at_once() {
     assert_eq!(get(&bench, "/static/long.css", "").await.status, 404);
 }
 
+/// Releases as they are published: the first one serves.
+async fn serve(bench: &Bench, releases: &[&str]) {
+    let releases: Vec<_> = releases.iter().map(|release| release.parse().unwrap()).collect();
+    files::publish(&bench.paths, &releases).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_belongs_to_an_open_page_of_an_earlier_release_is_still_served() {
+    let bench = Bench::new();
+    let old = [
+        ("static/site.css", "old"),
+        ("static/app.3fa9c21d.js", "0123456789"),
+        ("static/.env", "secret"),
+        ("static/stoa.toml", "secret"),
+        ("static/docs/index.html", "<p>old docs"),
+        ("static/now-a-folder", "file"),
+        ("other folder/deep/a;b.txt", "odd"),
+        ("private/key", "secret"),
+    ];
+    publish(&bench, "1-aaaaaaa", &old);
+    publish(&bench, "2-bbbbbbb", &[("static/only-two.css", "two")]);
+    publish(&bench, "3-ccccccc", &[("static/site.css", "new"), ("static/now-a-folder/index.html", "<p>")]);
+    let spec = spec(&bench.paths, AppKind::Http, true, &[("/static", "static"), ("/o;{}", "other folder")]);
+    let _processes = started(&bench, &spec).await;
+    serve(&bench, &["3-ccccccc", "2-bbbbbbb", "1-aaaaaaa"]).await;
+    let hashed = get(&bench, "/static/app.3fa9c21d.js", "").await;
+    assert_eq!((hashed.status, hashed.body.as_str()), (200, "0123456789"));
+    assert_eq!(hashed.header("content-type"), Some("text/javascript; charset=utf-8"));
+    assert_eq!(hashed.header("cache-control"), Some("public, max-age=31536000, immutable"));
+    let etag = hashed.header("etag").unwrap().to_owned();
+    let same = get(&bench, "/static/app.3fa9c21d.js", &format!("If-None-Match: {etag}\r\n")).await;
+    assert_eq!((same.status, same.body.as_str(), same.header("etag")), (304, "", Some(etag.as_str())));
+    let part = get(&bench, "/static/app.3fa9c21d.js", "Range: bytes=2-4\r\n").await;
+    assert_eq!((part.status, part.body.as_str()), (206, "234"));
+    assert_eq!(part.header("content-range"), Some("bytes 2-4/10"));
+    let none = "404: there is no such page\n";
+    for (path, status, body) in [
+        ("/static/site.css", 200, "new"),
+        ("/static/only-two.css", 200, "two"),
+        ("/o;%7B%7D/deep/a;b.txt", 200, "odd"),
+        ("/static/now-a-folder/", 200, "<p>"),
+        // Only files are looked for: a folder is a page, and the release that serves has its own.
+        ("/static/docs/", 404, none),
+        ("/static/docs/index.html", 200, "<p>old docs"),
+        ("/static/.env", 404, none),
+        ("/static/%2eenv", 404, none),
+        ("/static/stoa.toml", 404, none),
+        ("/static/none", 404, none),
+        ("/static/../private/key", 502, "502: the balancer in front of the application cannot be reached\n"),
+        ("/static/%0a", 404, none),
+        ("/static/app.3fa9c21d.js%0a", 404, none),
+    ] {
+        let answer = get(&bench, path, "").await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, body), "{path}");
+    }
+    let head = "HEAD /static/only-two.css HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_eq!(ask(&bench, head).await.status, 200);
+    let post = "POST /static/only-two.css HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    assert_eq!(ask(&bench, post).await.status, 405);
+    // Links that lead nowhere, and none at all, break nothing.
+    std::fs::remove_dir_all(bench.paths.releases().join("2-bbbbbbb")).unwrap();
+    assert_eq!(get(&bench, "/static/app.3fa9c21d.js", "").await.body, "0123456789");
+    assert_eq!(get(&bench, "/static/only-two.css", "").await.status, 404);
+    serve(&bench, &["3-ccccccc"]).await;
+    assert_eq!(get(&bench, "/static/app.3fa9c21d.js", "").await.status, 404);
+    assert_eq!(get(&bench, "/static/site.css", "").await.body, "new");
+}
+
+#[tokio::test]
+async fn no_file_that_stays_published_is_missing_while_releases_trade_places() {
+    let bench = Arc::new(Bench::new());
+    let names = ["1-aaaaaaa", "2-bbbbbbb", "3-ccccccc", "4-ddddddd"];
+    for release in names {
+        publish(&bench, release, &[(format!("static/{release}.css").as_str(), release)]);
+    }
+    let spec = spec(&bench.paths, AppKind::Http, true, &[("/static", "static")]);
+    let _processes = started(&bench, &spec).await;
+    serve(&bench, &names).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let visitors: Vec<_> = names
+        .into_iter()
+        .map(|release| {
+            let (bench, done) = (bench.clone(), done.clone());
+            tokio::spawn(async move {
+                let path = format!("/static/{release}.css");
+                let mut served = 0;
+                while !done.load(Ordering::SeqCst) {
+                    let answer = get(&bench, &path, "").await;
+                    assert_eq!((answer.status, answer.body.as_str()), (200, release));
+                    served += 1;
+                }
+                served
+            })
+        })
+        .collect();
+    for turn in 0..12 {
+        let mut order = names;
+        order.rotate_left(turn % 4);
+        if turn % 3 == 0 {
+            order.reverse();
+        }
+        serve(&bench, &order).await;
+    }
+    done.store(true, Ordering::SeqCst);
+    for visitor in visitors {
+        assert!(visitor.await.unwrap() > 10);
+    }
+}
+
+#[tokio::test]
+async fn earlier_files_come_before_the_application_and_pages_do_not() {
+    let bench = Bench::new();
+    let old = [("public/old.js", "old"), ("public/page", "an old file without an ending"), ("public/.env", "secret")];
+    publish(&bench, "1-aaaaaaa", &old);
+    publish(&bench, "2-bbbbbbb", &[("public/new.js", "new")]);
+    let _app = app_face(&bench, |head| ok(&format!("app: {}", head.lines().next().unwrap_or_default())));
+    let spec = spec(&bench.paths, AppKind::Http, true, &[("/", "public")]);
+    let _processes = started(&bench, &spec).await;
+    serve(&bench, &["2-bbbbbbb", "1-aaaaaaa"]).await;
+    assert_eq!(get(&bench, "/new.js", "").await.body, "new");
+    let earlier = get(&bench, "/old.js?v=1", "").await;
+    assert_eq!((earlier.body.as_str(), earlier.header("content-type")), ("old", Some("text/javascript; charset=utf-8")));
+    // As the visitor sent it, even after it was looked for in every release.
+    for path in ["/", "/page", "/.env", "/none.js", "/a%2Fb//c.csv?x=%20", "/feed.xml"] {
+        assert_eq!(get(&bench, path, "").await.body, format!("app: GET {path} HTTP/1.1"));
+    }
+    let post = "POST /export.csv HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    assert_eq!(ask(&bench, post).await.body, "app: POST /export.csv HTTP/1.1");
+}
+
 #[tokio::test]
 async fn folders_that_outlive_a_release_are_served_through_their_links() {
     let bench = Bench::new();
@@ -335,4 +465,11 @@ async fn a_static_site_needs_nothing_but_its_files() {
     }
     assert_eq!(get(&bench, "/", "").await.header("cache-control"), Some("no-cache"));
     assert_eq!(get(&bench, "/a", "").await.header("location"), Some("/a/"));
+    publish(&bench, "2-bbbbbbb", &[("index.html", "<p>new home")]);
+    serve(&bench, &["2-bbbbbbb", "1-aaaaaaa"]).await;
+    assert_eq!(get(&bench, "/", "").await.body, "<p>new home");
+    assert_eq!(get(&bench, "/a/index.html", "").await.body, "<p>a");
+    for path in ["/a/", "/stoa.toml", "/.git/HEAD"] {
+        assert_eq!(get(&bench, path, "").await.status, 404, "{path}");
+    }
 }
