@@ -100,21 +100,33 @@ pub fn next(
     serving: u16,
     now: Time,
 ) -> Scaling {
+    decide(rules, before, demand, serving, now).0
+}
+
+/// The same, and whether the instances that serve are over their target; none where that is not known.
+fn decide(
+    rules: &ScaleRules,
+    before: Option<&Scaling>,
+    demand: &Demand,
+    serving: u16,
+    now: Time,
+) -> (Scaling, Option<bool>) {
     let mut scaling = recall(rules, before, now);
     let window = &Window::new(demand, now);
     if window.newest().is_none() {
-        return scaling;
+        return (scaling, None);
     }
-    let Some(instance) = learn::instance(rules, &mut scaling, window) else { return scaling };
+    let Some(instance) = learn::instance(rules, &mut scaling, window) else { return (scaling, Some(false)) };
     let look = look(rules, &instance, window);
     let facts = Facts { rules, demand, window, instance, look, serving, now };
     effect::follow(&mut scaling, window, &look, now);
-    let Some(asked) = asked(&facts, &scaling) else { return scaling };
-    if !resize::grow(&facts, &asked, &mut scaling) {
+    if let Some(asked) = asked(&facts, &scaling)
+        && !resize::grow(&facts, &asked, &mut scaling)
+    {
         resize::shrink(&facts, &asked, &mut scaling);
     }
     scaling.admission = admission::bound(rules, scaling.admission, &instance, serving);
-    scaling
+    (scaling, Some(look.over))
 }
 
 /// What was decided, within the bounds of now. A time that lies ahead is of another clock (the machine was

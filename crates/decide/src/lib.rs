@@ -4,6 +4,7 @@
 //! made it, and shares no reasoning with the planner. Nothing here reads a clock, draws a random number
 //! or touches the world, and nothing is remembered between two calls: all memory is in [`Input`].
 
+pub mod autoscale;
 mod backoff;
 mod bring_up;
 mod canary;
@@ -59,6 +60,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     }
 
     deploy::begin(&mut plan);
+    autoscale::adjust(&mut plan);
     bring_up::release::build(&mut plan);
     deploy::advance(&mut plan);
     bring_up::balancer::keep(&mut plan);

@@ -1,10 +1,10 @@
 //! Where auto-scaling meets the plan: which tiers it is for, by which rules, and what is said of it.
 
-use super::window::{FRESH, Window};
-use super::{ScaleRules, Target, next};
+use super::window::FRESH;
+use super::{ScaleRules, Target, decide};
 use crate::planner::Planner;
 use stoa_model::plan::WaitKind;
-use stoa_model::{Millis, Scaling, Tier, Time};
+use stoa_model::{Scaling, Tier};
 
 /// A busy nginx instance keeps so much of its processor free that a burst does not wait.
 const WEB_BUSY: f64 = 0.7;
@@ -19,13 +19,14 @@ pub(crate) fn adjust(plan: &mut Planner<'_>) {
         let serving = plan.staying(tier).into_iter().filter(|id| plan.sight().serves(*id)).count();
         let serving = u16::try_from(serving).unwrap_or(u16::MAX);
         let nothing = stoa_model::Demand::default();
-        let demand = plan.input.demand.get(&tier).unwrap_or(&nothing);
+        let demand = plan.input.demand.get(&tier);
         let before = plan.roster.scaling.get(&tier);
-        let now = plan.input.now;
-        let scaling = next(&rules, before, demand, serving, now);
-        match Window::new(demand, now).newest() {
-            None => say_unmeasured(plan, tier, &scaling, demand.samples.last().map(|sample| sample.at)),
-            Some(_) => say_stuck(plan, tier, &rules, &scaling),
+        let (scaling, over) = decide(&rules, before, demand.unwrap_or(&nothing), serving, plan.input.now);
+        match over {
+            // At first there is nothing yet, and a site that is being brought up has other things to say.
+            None if demand.is_none_or(|demand| demand.samples.is_empty()) => {}
+            None => say_unmeasured(plan, tier, &scaling),
+            Some(over) => say_stuck(plan, tier, &rules, &scaling, over),
         }
         plan.roster.scaling.insert(tier, scaling);
     }
@@ -47,29 +48,26 @@ fn rules(plan: &Planner<'_>, tier: Tier) -> Option<ScaleRules> {
     Some(ScaleRules { min: count.min, max: count.max, target, concurrency, balancers })
 }
 
-fn say_unmeasured(plan: &mut Planner<'_>, tier: Tier, scaling: &Scaling, last: Option<Time>) {
-    // At first there is nothing yet, and a site that is being brought up has other things to say.
-    let Some(last) = last else { return };
-    let past = plan.input.now.since(last);
-    let how_long = if past > FRESH { format!("; nothing was for {past}") } else { String::new() };
-    let until = format!("its demand is measured again{how_long}, so it stays at {}", scaling.wanted);
+fn say_unmeasured(plan: &mut Planner<'_>, tier: Tier, scaling: &Scaling) {
+    let until = format!(
+        "what is asked of it is measured again; nothing was for more than {FRESH}, so {} stay wanted",
+        scaling.wanted
+    );
     plan.wait(WaitKind::Trouble, tier, until);
 }
 
 /// What keeps it from what is asked of it.
-fn say_stuck(plan: &mut Planner<'_>, tier: Tier, rules: &ScaleRules, scaling: &Scaling) {
+fn say_stuck(plan: &mut Planner<'_>, tier: Tier, rules: &ScaleRules, scaling: &Scaling, over: bool) {
     let now = plan.input.now;
     if let Some(ceiling) = scaling.ceiling.as_ref().filter(|ceiling| ceiling.until > now) {
-        let Millis(left) = ceiling.until.since(now);
-        let until = format!(
-            "{}; no more than {} until the next try in {} s",
-            ceiling.because,
-            scaling.wanted.max(ceiling.instances),
-            left.div_ceil(1000)
-        );
+        let until = format!("more than {} instances help: {}", scaling.wanted, ceiling.because);
         plan.wait(WaitKind::Trouble, tier, until);
-    } else if scaling.wanted >= rules.max && scaling.because.contains(super::say::NOT_KEPT) {
-        let until = format!("{} are the most that are allowed: {}", rules.max, scaling.because);
+    } else if over && scaling.wanted >= rules.max {
+        let what = match rules.target {
+            Target::Wait(target) => format!("requests wait no longer than {target}"),
+            Target::Utilisation(most) => format!("its processors are at most {:.0} % busy", most * 100.0),
+        };
+        let until = format!("{what}; it has {}, the most that are allowed", rules.max);
         plan.wait(WaitKind::Trouble, tier, until);
     }
 }

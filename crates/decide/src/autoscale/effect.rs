@@ -25,9 +25,10 @@ pub(super) fn follow(scaling: &mut Scaling, window: &Window<'_>, look: &Look, no
     lift(scaling, window, now);
     let Some(mut trial) = scaling.trial.take() else { return };
     if trial.served.is_none()
-        && let Some(first) = window.last(600.0).iter().find(|sample| {
-            sample.at > trial.at && sample.instances > f64::from(trial.from) + 0.5
-        })
+        && let Some(first) = window
+            .last(600.0)
+            .iter()
+            .find(|sample| sample.at > trial.at && sample.instances > f64::from(trial.from) + 0.5)
     {
         trial.served = Some(first.at);
         started(scaling, first.at.since(trial.at));
@@ -109,7 +110,9 @@ fn no_help(trial: &Trial, window: &Window<'_>, seen: (f64, f64, f64), now: Time)
 fn lift(scaling: &mut Scaling, window: &Window<'_>, now: Time) {
     let Some(ceiling) = &scaling.ceiling else { return };
     let forgotten = now > ceiling.until + BELIEVED;
-    if forgotten || (ceiling.machine && usage(window).is_some_and(|(cpu, memory)| cpu < ROOM.0 && memory < ROOM.1)) {
+    if forgotten
+        || (ceiling.machine && usage(window).is_some_and(|(cpu, memory)| cpu < ROOM.0 && memory < ROOM.1))
+    {
         scaling.ceiling = None;
     }
 }

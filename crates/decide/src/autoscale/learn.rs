@@ -152,7 +152,8 @@ fn look(together: &[&Sample]) -> Option<(f64, f64, f64)> {
     if count < 1.0 || together.iter().any(|sample| sample.instances != count) {
         return None;
     }
-    let mean = |of: fn(&Sample) -> Option<f64>| weighted(together.iter().filter_map(|s| Some((of(s)?, s.span))));
+    let mean =
+        |of: fn(&Sample) -> Option<f64>| weighted(together.iter().filter_map(|s| Some((of(s)?, s.span))));
     let seen = weighted(together.iter().filter_map(|s| Some((s.service?, s.answered * s.span))))?;
     Some((mean(held)?, mean(|sample| Some(sample.answered))? / count, seen))
 }

@@ -28,7 +28,7 @@ pub(super) fn grow(facts: &Facts<'_>, asked: &Asked, scaling: &mut Scaling) -> b
     if instance.known {
         needed = queueing::fewest(asked.sized, &instance.server, &bound(rules), rules.max);
     }
-    let settled = now.since(scaling.since) >= start_up(scaling).min(START_UP) + SETTLED;
+    let settled = *now >= scaling.since + start_up(scaling).min(START_UP) + SETTLED;
     if look.over && *serving >= wanted && settled {
         // The formula is content and the measurement is not: what was measured is right.
         needed = needed.max(wanted.saturating_add(1)).max(outpaced(facts, wanted));

@@ -49,7 +49,8 @@ impl<'a> Window<'a> {
 
     /// The part of the last seconds that was measured, 0 to 1.
     pub(super) fn covered(&self, seconds: f64) -> f64 {
-        let spans: f64 = self.last(seconds).iter().map(|sample| sample.span.min(FRESH.0 as f64 / 1000.0)).sum();
+        let spans: f64 =
+            self.last(seconds).iter().map(|sample| sample.span.min(FRESH.0 as f64 / 1000.0)).sum();
         (spans / seconds).min(1.0)
     }
 
