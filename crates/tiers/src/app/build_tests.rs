@@ -164,8 +164,11 @@ async fn a_build_that_hangs_is_killed_with_all_its_children() {
     let world = World::new();
     // A child with a session of its own that ignores SIGTERM and holds the output open.
     let child = "import signal, time, os; os.setsid(); signal.signal(15, signal.SIG_IGN); open('up', 'w').close(); time.sleep(600)";
+    // And one that is forked twice, so that nobody's child list names it.
     let parent = format!(
-        "import subprocess, sys, time\nprint('waiting', flush=True)\np = subprocess.Popen([sys.executable, '-c', '''{child}'''])\nopen('pid', 'w').write(str(p.pid))\ntime.sleep(600)\n"
+        "import os, subprocess, sys, time\nprint('waiting', flush=True)\nsubprocess.Popen([sys.executable, '-c', '''{child}'''])\n\
+         if os.fork() == 0:\n  os.setsid()\n  if os.fork() == 0:\n    os.execv(sys.executable, [sys.executable, '-c', '''{child}'''])\n  os._exit(0)\n\
+         time.sleep(600)\n"
     );
     world.write("hang.py", &parent);
     let started = std::time::Instant::now();
@@ -180,6 +183,33 @@ async fn a_build_that_hangs_is_killed_with_all_its_children() {
         String::from_utf8_lossy(&environment).contains(&mark)
     });
     assert!(!alive, "a process of the build survived it");
+}
+
+/// A build is over when its command is, even where a child has shed everything it could be known by and holds
+/// the output open.
+#[tokio::test]
+async fn a_child_that_cannot_be_known_holds_nothing_up() {
+    let world = World::new();
+    let escape = world.root.path().join("escaped").display().to_string();
+    let child = format!("import time; open('up', 'w').close(); time.sleep(60)  # {escape}");
+    let script = format!(
+        "import os, sys, time\nif os.fork() == 0:\n  os.setsid()\n  if os.fork() == 0:\n    os.execve(sys.executable, [sys.executable, '-c', {child:?}], {{}})\n  os._exit(0)\n\
+         while not os.path.exists('up'):\n  time.sleep(0.01)\n"
+    );
+    world.write("leave.py", &script);
+    let started = std::time::Instant::now();
+    let (release, done) = world.build(&["python3 leave.py"], &[], LONG).await;
+    for pid in names(Path::new("/proc")) {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(&escape) {
+            let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+    done.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(40));
+    let log = fs::read_to_string(world.paths.build_log(&release)).unwrap();
+    assert!(log.contains("[a process that the command left behind is not waited for]"), "{log}");
 }
 
 #[tokio::test]
@@ -258,6 +288,54 @@ async fn a_disk_that_is_full_reads_well_and_is_not_the_releases_fault() {
     let trouble = trouble_of(ArchiveError::Io { path: "/state/x".into(), error: full }, Path::new("/source"));
     let Trouble::Host(error) = trouble else { panic!("blamed on the release") };
     assert!(error.to_string().contains("the disk is full"), "{error}");
+}
+
+/// A file system of a few megabytes, for root only.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn below(folder: &Path) -> Option<Self> {
+        let mount = |arguments: &[&std::ffi::OsStr]| {
+            let done = std::process::Command::new("mount")
+                .args(arguments)
+                .stderr(std::process::Stdio::null())
+                .status();
+            done.is_ok_and(|status| status.success())
+        };
+        let options = ["-t", "tmpfs", "-o", "size=4m,mode=711", "none"].map(std::ffi::OsStr::new);
+        mount(&[&options[..], &[folder.as_os_str()]].concat()).then(|| SmallDisk(folder.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_during_the_build_is_the_machines_fault_and_leaves_room_again() {
+    let world = World::new();
+    // Without root there is no disk to fill; the reading of its error is tested above.
+    let Some(_disk) = SmallDisk::below(world.paths.root()) else { return };
+    world.write("index.html", "x");
+    world.write("fill.py", "open('big', 'wb').write(b'x' * (8 << 20))");
+    let release = world.taken().await;
+    let error = world.build_release(&release, &["python3 fill.py"], &[], LONG).await.unwrap_err();
+    assert!(matches!(error, BuildError::Host { .. }), "{error}");
+    assert!(error.to_string().contains("the disk is full") && error.to_string().contains("df -h"), "{error}");
+    // Nothing half-built is left, the release is not blamed, and with room it is built.
+    assert_eq!((world.left(), observe(&world.paths)[&release].clone()), (Vec::new(), ReleaseState::Taken));
+    world.build_release(&release, &["touch fits"], &[], LONG).await.unwrap();
+    // The source alone fits, and what is unpacked of it does not.
+    world.write("large", &"x".repeat(5 << 19));
+    let large = world.taken().await;
+    let error = world.build_release(&large, &[], &[], LONG).await.unwrap_err();
+    assert!(
+        matches!(error, BuildError::Host { .. }) && error.to_string().contains("the disk is full"),
+        "{error}"
+    );
+    assert_eq!(world.left(), [release.to_string()]);
 }
 
 /// One entry written by hand: the builder refuses what an attacker would not.

@@ -41,7 +41,11 @@ pub fn launch(
     let mut launch = base(instance, spec, paths, environment, argv);
     launch.stop_signal = StopSignal::Quit;
     launch.files.push(RenderedFile { path: file, text, secret: false });
-    launch.files.push(RenderedFile { path: prelude(instance, paths), text: PRELUDE.to_owned(), secret: false });
+    launch.files.push(RenderedFile {
+        path: prelude(instance, paths),
+        text: PRELUDE.to_owned(),
+        secret: false,
+    });
     launch.held = Some(paths.release(&spec.release));
     launch.folders.push(sessions(paths));
     Ok(launch)

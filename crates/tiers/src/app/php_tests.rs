@@ -46,7 +46,8 @@ async fn php_fpm_accepts_its_configuration_answers_its_ping_and_ends_cleanly() {
     processes.start(launch, Vec::new()).await.unwrap();
     until_well(&bench, &processes, APP_1, || check(&spec)).await;
     let socket = bench.paths.socket(APP_1);
-    for index in [format!("{OWN_RELEASE}/index.php"), release.join("index.php").to_str().unwrap().to_owned()] {
+    for index in [format!("{OWN_RELEASE}/index.php"), release.join("index.php").to_str().unwrap().to_owned()]
+    {
         let answer = super::super::fastcgi::ask(&socket, &index).await.unwrap();
         let answer = String::from_utf8(answer).unwrap();
         let body = format!("\r\n\r\nhello s3cret {} 0", release.canonicalize().unwrap().display());
@@ -55,7 +56,9 @@ async fn php_fpm_accepts_its_configuration_answers_its_ping_and_ends_cleanly() {
     }
     // A script that is none, one that is not there, and one that is no part of the release.
     let outside = bench.paths.root().join("index.php");
-    for (path, status) in [("/etc/passwd", "403"), ("/nowhere.php", "404"), (outside.to_str().unwrap(), "404")] {
+    for (path, status) in
+        [("/etc/passwd", "403"), ("/nowhere.php", "404"), (outside.to_str().unwrap(), "404")]
+    {
         let answer = super::super::fastcgi::ask(&socket, path).await.unwrap();
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.starts_with(&format!("Status: {status}")), "{path}: {answer}");

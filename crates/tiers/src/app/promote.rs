@@ -80,7 +80,9 @@ fn same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
     let (mut left, mut right) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     loop {
         let length = one.read(&mut left)?;
-        let (Some(left), Some(right)) = (left.get(..length), right.get_mut(..length)) else { return Ok(false) };
+        let (Some(left), Some(right)) = (left.get(..length), right.get_mut(..length)) else {
+            return Ok(false);
+        };
         if other.read_exact(right).is_err() || left != right {
             return Ok(false);
         }

@@ -4,7 +4,8 @@ use tempfile::TempDir;
 
 fn world() -> (TempDir, Paths, Paths) {
     let root = TempDir::new().unwrap();
-    let (staging, production) = (Paths::new(root.path().join("staging")), Paths::new(root.path().join("site")));
+    let (staging, production) =
+        (Paths::new(root.path().join("staging")), Paths::new(root.path().join("site")));
     fs::create_dir_all(staging.root().join("sources")).unwrap();
     (root, staging, production)
 }

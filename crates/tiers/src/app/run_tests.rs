@@ -139,9 +139,11 @@ fn secrets_are_in_the_environment_and_win_but_never_in_the_arguments() {
     ] {
         assert_eq!(get(name), Some(value), "{name}");
     }
-    for (run, name) in
-        [("gunicorn --key $SENTRY_KEY", "SENTRY_KEY"), ("serve x${PIN}", "PIN"), ("serve $SENTRY_DSN", "SENTRY_DSN")]
-    {
+    for (run, name) in [
+        ("gunicorn --key $SENTRY_KEY", "SENTRY_KEY"),
+        ("serve x${PIN}", "PIN"),
+        ("serve $SENTRY_DSN", "SENTRY_DSN"),
+    ] {
         spec.run = Some(CommandLine::parse(run).unwrap());
         let error = launch(APP_1, &spec, &paths, &credentials(), &secrets).unwrap_err();
         assert_eq!(error, RunError::SecretArgument { command: run.into(), name: name.into() });
@@ -152,17 +154,23 @@ fn secrets_are_in_the_environment_and_win_but_never_in_the_arguments() {
 #[test]
 fn a_program_or_variable_that_is_missing_is_named_with_what_there_is() {
     let (_root, paths) = world();
-    let error = launch(APP_1, &spec("gunicron app"), &paths, &credentials(), &BTreeMap::new()).unwrap_err().to_string();
+    let error = launch(APP_1, &spec("gunicron app"), &paths, &credentials(), &BTreeMap::new())
+        .unwrap_err()
+        .to_string();
     assert!(
         error.starts_with("there is no program \"gunicron\" for \"gunicron app\": looked in .venv/bin"),
         "{error}"
     );
-    let error = launch(APP_1, &spec("gunicorn $PROT"), &paths, &credentials(), &BTreeMap::new()).unwrap_err().to_string();
+    let error = launch(APP_1, &spec("gunicorn $PROT"), &paths, &credentials(), &BTreeMap::new())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("uses $PROT, which nothing sets; there are CACHE_URL, "), "{error}");
     // A path is one inside the release; a file that is not executable is no program.
     let serve = launch(APP_1, &spec("./serve"), &paths, &credentials(), &BTreeMap::new()).unwrap();
     assert!(serve.argv[0].to_str().unwrap().ends_with("7-3fa9c21/./serve"));
-    let python = launch(APP_1, &spec("python3 -m http.server $PORT"), &paths, &credentials(), &BTreeMap::new()).unwrap();
+    let python =
+        launch(APP_1, &spec("python3 -m http.server $PORT"), &paths, &credentials(), &BTreeMap::new())
+            .unwrap();
     assert_eq!(python.argv[0], "/usr/bin/python3");
 }
 

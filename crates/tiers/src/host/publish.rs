@@ -105,7 +105,10 @@ mod tests {
                 while let Some((place, release)) = next(&now, to) {
                     now[place] = Some(release);
                     moves += 1;
-                    assert!(stay.iter().all(|one| now.contains(&Some((*one).clone()))), "{from:?} {to:?} {now:?}");
+                    assert!(
+                        stay.iter().all(|one| now.contains(&Some((*one).clone()))),
+                        "{from:?} {to:?} {now:?}"
+                    );
                     assert!(moves <= STATIC_ROOTS + 2, "{from:?} {to:?}");
                 }
                 let front: Vec<_> = now.iter().take(to.len()).flatten().cloned().collect();

@@ -113,7 +113,9 @@ impl Secrets {
             values.insert(name.clone(), value.to_owned());
             let all: usize = values.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
             match all > ALL_MAX {
-                true => Err(refused("all secrets together would have more than 1 MB; take others away first")),
+                true => {
+                    Err(refused("all secrets together would have more than 1 MB; take others away first"))
+                }
                 false => Ok(true),
             }
         })

@@ -44,10 +44,7 @@ fn one_that_was_never_set_is_named_with_what_to_type() {
     let error = secrets.values(&[name("THERE"), name("GONE")]).unwrap_err().to_string();
     assert_eq!(error, "the secret GONE has no value: stoa secrets set GONE");
     let error = secrets.values(&[name("GONE"), name("FAR")]).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "the secrets GONE, FAR have no value: stoa secrets set GONE, stoa secrets set FAR"
-    );
+    assert_eq!(error, "the secrets GONE, FAR have no value: stoa secrets set GONE, stoa secrets set FAR");
 }
 
 #[test]

@@ -159,7 +159,8 @@ impl Names {
     }
 
     fn are_ours(&self) -> bool {
-        let digits = |text: &str| text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let digits =
+            |text: &str| text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         self.group == SHARED || self.group.strip_prefix("stoa-").is_some_and(digits)
     }
 }
@@ -324,7 +325,9 @@ mod tests {
         assert_eq!(Names::settled(&other).unwrap().user(Tier::Web), "stoa-web");
         std::fs::remove_file(other.credentials()).unwrap();
         assert_eq!(Names::of(&other).unwrap().group(), SHARED);
-        for damaged in ["", "{", r#"{"group":"root"}"#, r#"{"group":"stoa-../x"}"#, r#"{"group":"stoa-ABCDEF01"}"#] {
+        for damaged in
+            ["", "{", r#"{"group":"root"}"#, r#"{"group":"stoa-../x"}"#, r#"{"group":"stoa-ABCDEF01"}"#]
+        {
             std::fs::write(file(&other), damaged).unwrap();
             let error = Names::of(&other).unwrap_err().to_string();
             assert!(error.contains("users.json: it is damaged"), "{error}");

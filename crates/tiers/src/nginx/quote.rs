@@ -73,7 +73,9 @@ pub(super) fn below(url: &str) -> Result<String, Refused> {
 
 /// The rest of a URL below a folder of the release, quoted.
 pub(super) fn below_folder(folder: Option<&InnerPath>) -> Result<String, Refused> {
-    let Some(folder) = folder.filter(|folder| folder.as_str() != ".") else { return Ok("$stoa_rest".to_owned()) };
+    let Some(folder) = folder.filter(|folder| folder.as_str() != ".") else {
+        return Ok("$stoa_rest".to_owned());
+    };
     let quoted = inner(Path::new("/"), folder)?;
     // Without the slash that stands for the release.
     let inside = quoted.strip_prefix("\"/").and_then(|quoted| quoted.strip_suffix('"')).unwrap_or_default();

@@ -216,7 +216,8 @@ async fn no_secret_can_be_seen_in_the_wrapper() {
 #[tokio::test]
 async fn a_migration_that_fails_half_way_says_so_with_its_last_lines() {
     let world = World::new();
-    let code = "import sys\nprint('step 1 done')\nprint('\\x1b[31mtable exists', file=sys.stderr)\nsys.exit(3)";
+    let code =
+        "import sys\nprint('step 1 done')\nprint('\\x1b[31mtable exists', file=sys.stderr)\nsys.exit(3)";
     world.python("migrate-1", code, LONG).await.unwrap();
     let (why, last_lines) = world.failed("migrate-1").await;
     assert_eq!(why, "`python3 -u migrate-1.py` ended with exit status 3");
@@ -229,7 +230,8 @@ async fn a_command_that_cannot_be_run_is_a_task_that_failed() {
     world.command("migrate-1", "manage.py migrate", LONG, &BTreeMap::new()).await.unwrap();
     let (why, _) = world.failed("migrate-1").await;
     assert!(why.contains("there is no program \"manage.py\""), "{why}");
-    refuse("migrate-2".parse().unwrap(), "the secret KEY has no value: stoa secrets set KEY", &world.paths).unwrap();
+    refuse("migrate-2".parse().unwrap(), "the secret KEY has no value: stoa secrets set KEY", &world.paths)
+        .unwrap();
     assert!(world.failed("migrate-2").await.0.contains("stoa secrets set KEY"));
     world.python("migrate-2", "", LONG).await.unwrap();
     assert!(world.failed("migrate-2").await.0.contains("stoa secrets set KEY"), "it stays refused");

@@ -100,7 +100,8 @@ impl Begun {
         let path = paths.task_log(job.id);
         let unhandled = |error| FileError::new("watch over", &path, error);
         // What loses its parent becomes this process' child, so that it can be found.
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| unhandled(e.into()))?;
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(|e| unhandled(e.into()))?;
         let terminate = signal(SignalKind::terminate()).map_err(unhandled)?;
         let mut log = Log::new(open_log(&path, None)?);
         log.line(&format!("$ {}", job.written)).map_err(FileError::at("write", &path))?;

@@ -200,7 +200,11 @@ async fn no_file_that_stays_published_is_missing_while_releases_trade_places() {
 #[tokio::test]
 async fn earlier_files_come_before_the_application_and_pages_do_not() {
     let bench = Bench::new();
-    let old = [("public/old.js", "old"), ("public/page", "an old file without an ending"), ("public/.env", "secret")];
+    let old = [
+        ("public/old.js", "old"),
+        ("public/page", "an old file without an ending"),
+        ("public/.env", "secret"),
+    ];
     publish(&bench, "1-aaaaaaa", &old);
     publish(&bench, "2-bbbbbbb", &[("public/new.js", "new")]);
     let _app = app_face(&bench, |head| ok(&format!("app: {}", head.lines().next().unwrap_or_default())));
@@ -209,12 +213,16 @@ async fn earlier_files_come_before_the_application_and_pages_do_not() {
     serve(&bench, &["2-bbbbbbb", "1-aaaaaaa"]).await;
     assert_eq!(get(&bench, "/new.js", "").await.body, "new");
     let earlier = get(&bench, "/old.js?v=1", "").await;
-    assert_eq!((earlier.body.as_str(), earlier.header("content-type")), ("old", Some("text/javascript; charset=utf-8")));
+    assert_eq!(
+        (earlier.body.as_str(), earlier.header("content-type")),
+        ("old", Some("text/javascript; charset=utf-8"))
+    );
     // As the visitor sent it, even after it was looked for in every release.
     for path in ["/", "/page", "/.env", "/none.js", "/a%2Fb//c.csv?x=%20", "/feed.xml"] {
         assert_eq!(get(&bench, path, "").await.body, format!("app: GET {path} HTTP/1.1"));
     }
-    let post = "POST /export.csv HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let post =
+        "POST /export.csv HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     assert_eq!(ask(&bench, post).await.body, "app: POST /export.csv HTTP/1.1");
 }
 

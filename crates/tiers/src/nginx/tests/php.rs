@@ -158,7 +158,11 @@ async fn an_instance_runs_its_own_releases_code_whatever_nginx_serves() {
             for path in ["/", "/index.php", "/any/page"] {
                 let answer = get(&bench, path, "").await;
                 let told: Vec<String> = serde_json::from_str(&answer.body).unwrap_or_default();
-                assert_eq!(told, [index, folder, index, folder, release, release, release], "{path} {answer:?}");
+                assert_eq!(
+                    told,
+                    [index, folder, index, folder, release, release, release],
+                    "{path} {answer:?}"
+                );
             }
         }
     }
