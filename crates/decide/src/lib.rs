@@ -62,20 +62,20 @@ pub fn plan(input: &Input<'_>) -> Plan {
     deploy::begin(&mut plan);
     autoscale::adjust(&mut plan);
     bring_up::release::build(&mut plan);
-    deploy::advance(&mut plan);
     bring_up::balancer::keep(&mut plan);
     bring_up::database::keep(&mut plan);
     bring_up::cache::keep(&mut plan);
+    deploy::advance(&mut plan);
     bring_up::app::keep(&mut plan);
     bring_up::web::keep(&mut plan);
-    bring_up::release::publish(&mut plan);
-    deploy::say(&mut plan);
 
     health::stop_the_hopeless(&mut plan);
     drain::stop_the_retired(&mut plan);
     drain::stop_strangers(&mut plan);
-    bring_up::release::forget(&mut plan);
+    bring_up::release::publish(&mut plan);
+    bring_up::release::remove_old(&mut plan);
     routes::follow_health(&mut plan);
+    deploy::say(&mut plan);
     plan.finish()
 }
 

@@ -1,48 +1,44 @@
-//! A release: built once, its static files published, removed when nothing needs it any more.
+//! Releases: built once, their static files found by nginx for as long as their pages may be open, removed
+//! when nothing needs them any more. Never removes what runs, served last or may have to serve again.
 
 use crate::planner::Planner;
-use stoa_model::deployment::Phase;
+use stoa_model::deployment::{Deployment, Phase};
 use stoa_model::observed::ReleaseState;
 use stoa_model::plan::{STATIC_ROOTS, WaitKind};
 use stoa_model::{Action, HostId, ReleaseId, Tier};
 
-/// Has the wanted release built. What runs of another release is not touched by a build that fails.
+/// So many failures in a row to begin a build are no accident.
+const ATTEMPTS: u32 = 4;
+
+/// Has the release built that is to serve. What runs of another release is not touched by a build that fails.
 pub(crate) fn build(plan: &mut Planner<'_>) {
-    let release = &plan.input.intent.release;
-    let source = &plan.input.intent.site.source;
-    let hosts: Vec<_> =
-        plan.sight().hosts().map(|(host, seen)| (host.clone(), seen.releases.get(release))).collect();
-    for (host, state) in hosts {
+    let Some(deployment) = plan.roster.deployment.clone() else { return };
+    if let Phase::Failed(why) = &deployment.phase
+        && deployment.from.is_none()
+    {
+        let until = format!("its code or its tasks are mended, and it is deployed again; {why}");
+        plan.wait(WaitKind::Stuck, &deployment.to, until);
+        return;
+    }
+    let brought_back = matches!(deployment.phase, Phase::Back(_) | Phase::Failed(_));
+    if let Some(from) = deployment.from.as_ref().filter(|_| brought_back) {
+        // What failed is told of the deployment: nothing is missing of the site.
+        build_everywhere(plan, from);
+    } else {
+        build_everywhere(plan, &deployment.to);
+    }
+}
+
+fn build_everywhere(plan: &mut Planner<'_>, release: &ReleaseId) {
+    for (host, state) in states(plan, release) {
         match state {
             Some(ReleaseState::Built) => {}
             Some(ReleaseState::Taken) => {
-                let action = Action::Build {
-                    site: plan.input.intent.site.name.clone(),
-                    release: release.clone(),
-                    commands: source.build.clone(),
-                    persist: plan
-                        .input
-                        .intent
-                        .site
-                        .app
-                        .as_ref()
-                        .map_or_else(Vec::new, |app| app.persist.clone()),
-                    timeout: source.build_timeout,
-                };
+                let action = build_of(plan, release);
                 plan.step_on(host, action, format!("the release {release} is wanted and not built yet"));
                 plan.wait(WaitKind::Progress, release, "it is built");
             }
-            // The old release serves on: nothing is missing but what was asked for, and that is told of the
-            // deployment.
-            Some(ReleaseState::Failed { .. }) if has_failed(plan) => {}
-            Some(ReleaseState::Failed { why, last_lines }) => {
-                let last =
-                    last_lines.last().map_or_else(String::new, |line| format!("; its last line: {line}"));
-                let until =
-                    format!("its code or its build commands are mended; its build failed: {why}{last}");
-                plan.wait(WaitKind::Stuck, release, until);
-            }
-            None if has_failed(plan) => {}
+            Some(ReleaseState::Failed { .. }) => say_what_failed(plan, release),
             None => {
                 let until = format!("its source is on the host {host}; `stoa up` takes it again");
                 plan.wait(WaitKind::Trouble, release, until);
@@ -51,27 +47,58 @@ pub(crate) fn build(plan: &mut Planner<'_>) {
     }
 }
 
-/// Whether the deployment has failed and an earlier release serves.
-fn has_failed(plan: &Planner<'_>) -> bool {
-    let deployment = plan.roster.deployment.as_ref();
-    deployment.is_some_and(|known| matches!(known.phase, Phase::Failed(_)) && known.from.is_some())
+fn states<'a>(plan: &Planner<'a>, release: &ReleaseId) -> Vec<(HostId, Option<&'a ReleaseState>)> {
+    plan.sight().hosts().map(|(host, seen)| (host.clone(), seen.releases.get(release))).collect()
 }
 
-/// A host that has no trace of a release, such as one from which it was just removed.
-pub(crate) fn lost(plan: &Planner<'_>, release: &ReleaseId) -> Option<HostId> {
-    let mut hosts = plan.sight().hosts();
-    hosts.find(|(_, seen)| !seen.releases.contains_key(release)).map(|(host, _)| host.clone())
+fn build_of(plan: &Planner<'_>, release: &ReleaseId) -> Action {
+    let site = &plan.input.intent.site;
+    Action::Build {
+        site: site.name.clone(),
+        release: release.clone(),
+        commands: site.source.build.clone(),
+        persist: site.app.as_ref().map_or_else(Vec::new, |app| app.persist.clone()),
+        timeout: site.source.build_timeout,
+    }
 }
 
-/// Why the build of a release failed, where it did on any host.
-pub(crate) fn build_failed(plan: &Planner<'_>, release: &ReleaseId) -> Option<String> {
-    plan.sight().hosts().find_map(|(_, seen)| match seen.releases.get(release)? {
-        ReleaseState::Failed { why, last_lines } => {
-            let last = last_lines.last().map_or_else(String::new, |line| format!("; its last line: {line}"));
-            Some(format!("its build failed: {why}{last}"))
+fn say_what_failed(plan: &mut Planner<'_>, release: &ReleaseId) {
+    if let Some((why, last)) = failed(plan, release) {
+        let until = format!("its code or its build commands are mended; its build failed: {why}{last}");
+        plan.wait(WaitKind::Stuck, release, until);
+    }
+}
+
+fn failed(plan: &Planner<'_>, release: &ReleaseId) -> Option<(String, String)> {
+    states(plan, release).into_iter().find_map(|(_, state)| match state {
+        Some(ReleaseState::Failed { why, last_lines }) => {
+            let line = last_lines.last().map_or_else(String::new, |line| format!("; its last line: {line}"));
+            Some((why.clone(), line))
         }
-        ReleaseState::Taken | ReleaseState::Built => None,
+        _ => None,
     })
+}
+
+/// Why a release cannot be built, where it cannot. Without one that serves meanwhile, what could not even
+/// be begun is tried again for ever.
+pub(crate) fn build_failed(plan: &Planner<'_>, deployment: &Deployment) -> Option<String> {
+    if let Some((why, last)) = failed(plan, &deployment.to) {
+        return Some(format!("its build failed: {why}{last}"));
+    }
+    deployment.from.as_ref()?;
+    if let Some((host, _)) = states(plan, &deployment.to).into_iter().find(|(_, state)| state.is_none()) {
+        return Some(format!("its code is not on the host {host} any more"));
+    }
+    let key = build_of(plan, &deployment.to).key();
+    let mut hosts = plan.sight().hosts();
+    let failure = hosts.find_map(|(_, seen)| seen.failures.get(&key))?;
+    let (times, error) = (failure.attempts, &failure.error);
+    (times >= ATTEMPTS).then(|| format!("its build could not be begun, {times} times in a row: {error}"))
+}
+
+/// Whether every host that is heard of has it built.
+pub(crate) fn is_built(plan: &Planner<'_>, release: &ReleaseId) -> bool {
+    plan.sight().hosts().all(|(_, seen)| seen.releases.get(release) == Some(&ReleaseState::Built))
 }
 
 /// Lets nginx look for static files in the live release, then in the one that is coming or going, then in
@@ -114,7 +141,7 @@ fn roots(plan: &Planner<'_>) -> Vec<ReleaseId> {
 }
 
 /// Has releases removed that nothing needs any more, the oldest first.
-pub(crate) fn forget(plan: &mut Planner<'_>) {
+pub(crate) fn remove_old(plan: &mut Planner<'_>) {
     let deployment = plan.roster.deployment.as_ref();
     if deployment.is_some_and(|deployment| !deployment.is_over()) {
         return;
@@ -147,9 +174,4 @@ fn is_needed(plan: &Planner<'_>, release: &ReleaseId) -> bool {
         .any(|id| sight.running(id).is_some_and(|running| running.release.as_ref() == Some(release)));
     let wanted = plan.input.intent.release == *release || plan.roster.live.as_ref() == Some(release);
     deployed || assigned || runs || wanted
-}
-
-/// Whether every host that is heard of has it built.
-pub(crate) fn is_built(plan: &Planner<'_>, release: &ReleaseId) -> bool {
-    plan.sight().hosts().all(|(_, seen)| seen.releases.get(release) == Some(&ReleaseState::Built))
 }

@@ -1,79 +1,103 @@
-//! What a deployment would do, told in order before it is done.
+//! What a deployment would do, told in order before it is begun.
 
-use super::phase;
+use super::words::instances;
 use crate::Input;
 use crate::planner::Planner;
-use stoa_model::deployment::{Deployment, Evidence, Phase};
+use stoa_model::deployment::DeployKind;
 use stoa_model::observed::ReleaseState;
-use stoa_model::plan::TaskKind;
-use stoa_model::site::{DeployRules, Strategy};
-use stoa_model::{Millis, Tier};
+use stoa_model::site::{CommandLine, DeployRules, Strategy};
+use stoa_model::{Millis, ReleaseId, Tier};
 
-/// What a deployment of the wanted release would do, a sentence each, in order.
+/// The sentences of what a deployment of `intent.release` would do, in order.
 pub fn course(input: &Input<'_>) -> Vec<String> {
-    let to = &input.intent.release;
+    let plan = Planner::new(input);
     let rules = &input.intent.site.deploy;
-    let from = input.roster.live.clone();
-    if from.as_ref() == Some(to) {
-        return vec![format!("nothing: {to} serves already")];
+    let (to, from) = (&input.intent.release, input.roster.live.as_ref());
+    if from == Some(to) {
+        return vec![format!("{to} serves already; nothing is to be done")];
     }
-    let mut plan = Planner::new(input);
-    let (number, kind) = (input.intent.deploy.number, input.intent.deploy.kind);
-    plan.roster.deployment = Some(Deployment {
-        number,
-        kind,
-        from: from.clone(),
-        to: to.clone(),
-        phase: Phase::Prepare,
-        since: input.now,
-        evidence: Evidence::default(),
-    });
-    let mut steps = Vec::new();
-    let built = plan.sight().hosts().all(|(_, seen)| seen.releases.get(to) == Some(&ReleaseState::Built));
-    steps.push(if built { format!("{to} is built already") } else { format!("build {to}") });
-    let tasks = [(TaskKind::Before, &rules.before_deploy), (TaskKind::Migrate, &rules.migrate)];
-    for (kind, command) in tasks {
-        if let Some(command) = command {
-            let words = command.words().join(" ");
-            steps.push(format!("run {} once: {words}; where it fails, nothing else changes", kind.word()));
-        }
+    let rollback = input.intent.deploy.kind == DeployKind::Rollback;
+    let mut told = vec![build(&plan, to)];
+    if !rollback {
+        let task = |key: &str, command: &Option<CommandLine>| Some(ran(key, command.as_ref()?, rules));
+        told.extend(task("before_deploy", &rules.before_deploy));
+        told.extend(task("migrate", &rules.migrate));
     }
-    let Some(deployment) = plan.roster.deployment.clone() else { return steps };
-    let wanted = plan.wanted(Tier::App);
-    let old = from.map_or_else(|| "nothing".to_owned(), |from| from.to_string());
-    match phase::first_phase(&plan, &deployment) {
-        _ if plan.app_kind().is_none() => steps.push(format!("nginx serves its files in the place of {old}")),
-        Phase::Raise => {
-            steps.push(format!("start {wanted} of it beside those of {old}, without requests"));
-            steps.push(format!("switch all requests over once all {wanted} are healthy"));
-        }
-        Phase::Canary { .. } => steps.extend(canary(rules, &old)),
-        _ => steps.push(rolling(rules, usize::from(wanted), &old)),
+    told.push(format!("nginx finds the static files of {to}"));
+    told.extend(take_over(&plan, to, from, rollback));
+    told.extend(rules.after_deploy.as_ref().filter(|_| !rollback).map(|c| ran("after_deploy", c, rules)));
+    if let Some(from) = from.filter(|_| !rollback && plan.app_kind().is_some()) {
+        told.extend(watch(rules, to, from));
     }
-    if let Some(command) = &rules.after_deploy {
-        steps.push(format!("run after-deploy once: {}", command.words().join(" ")));
-    }
-    if super::is_judged(&plan, &deployment) && rules.watch_after > Millis(0) {
-        steps.push(format!("watch it for {}, and bring {old} back if it is worse", rules.watch_after));
-    }
-    if super::keeps_warm(&plan, &deployment) && rules.strategy == Strategy::BlueGreen {
-        steps.push(format!("keep {old} running for {}, then stop it", rules.keep_warm));
-    }
-    steps
+    told
 }
 
-fn canary(rules: &DeployRules, old: &str) -> Vec<String> {
-    let step = |percent: &u8| {
-        format!(
-            "send {percent} % of the requests to it for {}, and bring {old} back if it is worse",
-            rules.hold
-        )
+fn build(plan: &Planner<'_>, to: &ReleaseId) -> String {
+    let built = |seen: Option<&ReleaseState>| seen == Some(&ReleaseState::Built);
+    let mut hosts = plan.input.observed.hosts.values();
+    match hosts.all(|seen| built(seen.releases.get(to))) && !plan.input.observed.hosts.is_empty() {
+        true => format!("{to} is built already"),
+        false => format!("{to} is built"),
+    }
+}
+
+fn ran(key: &str, command: &CommandLine, rules: &DeployRules) -> String {
+    let words = command.words().join(" ");
+    let failed =
+        if key == "after_deploy" { "it failing undoes nothing" } else { "if it fails, nothing changes" };
+    format!("`{key}` is run once: `{words}`, for {} at most; {failed}", rules.task_timeout)
+}
+
+fn take_over(plan: &Planner<'_>, to: &ReleaseId, from: Option<&ReleaseId>, rollback: bool) -> Vec<String> {
+    let rules = &plan.input.intent.site.deploy;
+    let wanted = usize::from(plan.wanted(Tier::App));
+    let all = instances(wanted);
+    let checks = match rules.checks {
+        1 => "a check".to_owned(),
+        n => format!("{n} checks in a row"),
     };
-    let last = format!("replace the rest of {old}");
-    rules.steps.iter().map(step).chain([last]).collect()
+    let Some(from) = from.filter(|_| plan.app_kind().is_some()) else {
+        return match plan.app_kind() {
+            None => vec![format!("static files come from {to}")],
+            Some(_) => vec![format!("{all} of {to} are started; each is sent requests after {checks}")],
+        };
+    };
+    let batches = format!(
+        "{all} of {from} are replaced by {to}, {} at a time, with at most {} more than {wanted} running; each \
+         new one is sent requests after {checks}",
+        rules.batch, rules.max_surge
+    );
+    let raised = format!(
+        "{all} of {to} are started beside {from}; when all have passed {checks}, all requests go to them at once"
+    );
+    match rules.strategy {
+        _ if rollback => vec![raised, format!("the instances of {from} are drained and stopped")],
+        Strategy::Rolling => vec![batches],
+        Strategy::BlueGreen => {
+            let warm = rules.keep_warm;
+            vec![raised, format!("the instances of {from} are kept running without requests for {warm}")]
+        }
+        Strategy::Canary => {
+            let share = |percent: &u8| {
+                let count = (wanted * usize::from(*percent)).div_ceil(100).max(1);
+                format!(
+                    "{} of {to} get {percent} % of the requests for {}, and until {} are answered",
+                    instances(count),
+                    rules.hold,
+                    rules.min_requests
+                )
+            };
+            rules.steps.iter().map(share).chain([batches]).collect()
+        }
+    }
 }
 
-fn rolling(rules: &DeployRules, wanted: usize, old: &str) -> String {
-    let batch = usize::from(rules.batch).min(wanted.max(1));
-    format!("replace {wanted} instances of {old}, {batch} at a time, each once its successor serves")
+fn watch(rules: &DeployRules, to: &ReleaseId, from: &ReleaseId) -> Option<String> {
+    (rules.watch_after > Millis(0)).then(|| {
+        format!(
+            "{to} is watched for {} after it serves in full: if it errs more or is slower than {from}, crashes or \
+             turns sick, {from} is brought back",
+            rules.watch_after
+        )
+    })
 }

@@ -65,11 +65,8 @@ fn next(plan: &mut Planner<'_>) -> Option<Phase> {
 }
 
 fn prepared(plan: &mut Planner<'_>, deployment: &Deployment) -> Option<Phase> {
-    if let Some(why) = release::build_failed(plan, &deployment.to) {
+    if let Some(why) = release::build_failed(plan, deployment) {
         return Some(Phase::Failed(why));
-    }
-    if let Some(host) = release::lost(plan, &deployment.to).filter(|_| deployment.from.is_some()) {
-        return Some(Phase::Failed(format!("its code is not on the host {host} any more")));
     }
     if !release::is_built(plan, &deployment.to) {
         return None;
@@ -88,7 +85,7 @@ fn prepared(plan: &mut Planner<'_>, deployment: &Deployment) -> Option<Phase> {
 }
 
 /// By which phase the new release comes in.
-pub(super) fn first_phase(plan: &Planner<'_>, deployment: &Deployment) -> Phase {
+fn first_phase(plan: &Planner<'_>, deployment: &Deployment) -> Phase {
     match (rules(plan).strategy, deployment.kind) {
         // Nothing serves yet, or nothing is started: there is nothing to be careful with.
         _ if deployment.from.is_none() || plan.app_kind().is_none() => Phase::Roll,
@@ -103,8 +100,7 @@ fn canary_held(plan: &Planner<'_>, deployment: &Deployment, step: usize) -> Opti
     let Some(percent) = rules(plan).steps.get(step).copied() else { return Some(Phase::Roll) };
     // A canary that was scaled up must have all of its instances again before it grows.
     let size = canary_size(plan, step)?;
-    let serving = staying_of(plan, &deployment.to).into_iter().filter(|id| plan.sight().serves(*id)).count();
-    if canary_in_force(plan, &deployment.to) != Some(percent) || serving < size {
+    if canary_in_force(plan, &deployment.to) != Some(percent) || serving(plan, &deployment.to) < size {
         return None;
     }
     let (age, hold) = (deployment.age(plan.input.now), rules(plan).hold);
@@ -121,8 +117,12 @@ fn serves_in_full(plan: &Planner<'_>, release: &ReleaseId) -> bool {
     if plan.app_kind().is_none() {
         return release::is_built(plan, release);
     }
-    let serving = staying_of(plan, release).into_iter().filter(|id| plan.sight().serves(*id)).count();
-    serving >= usize::from(plan.wanted(Tier::App))
+    serving(plan, release) >= usize::from(plan.wanted(Tier::App))
+}
+
+/// How many instances of a release serve.
+pub(super) fn serving(plan: &Planner<'_>, release: &ReleaseId) -> usize {
+    staying_of(plan, release).into_iter().filter(|id| plan.sight().serves(*id)).count()
 }
 
 fn others_are_routed(plan: &Planner<'_>, release: &ReleaseId) -> bool {

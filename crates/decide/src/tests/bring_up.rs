@@ -85,7 +85,7 @@ fn the_first_build_that_fails_says_what_is_to_be_mended() {
     let failed = ReleaseState::Failed { why: "`make` ended with 2".to_owned(), last_lines };
     scene.host.releases.insert(release(1), failed);
     scene.turn();
-    insta::assert_snapshot!(scene.waits(WaitKind::Stuck, "1-abcdef0"), @"its code or its build commands are mended; its build failed: `make` ended with 2; its last line: no rule");
+    insta::assert_snapshot!(scene.waits(WaitKind::Stuck, "1-abcdef0"), @"its code or its tasks are mended, and it is deployed again; its build failed: `make` ended with 2; its last line: no rule");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn rolling_replaces_a_batch_at_a_time() {
     start app-2                                  rolling    app-1 app-3
                                                  rolling    app-1 app-2 app-3
                                                  rolling    app-2 app-3
-    publish 2-abcdef0, stop app-1                watched    app-2 app-3
+    stop app-1, publish 2-abcdef0                watched    app-2 app-3
                                                  watched    app-2 app-3
                                                  done       app-2 app-3
     "#);
@@ -132,7 +132,7 @@ fn a_canary_gets_its_share_step_by_step() {
     start app-2                                  rolling    app-1 app-3
                                                  rolling    app-1 app-2 app-3
                                                  rolling    app-2 app-3
-    publish 2-abcdef0, stop app-1                watched    app-2 app-3
+    stop app-1, publish 2-abcdef0                watched    app-2 app-3
                                                  watched    app-2 app-3
                                                  done       app-2 app-3
     "#);
@@ -164,7 +164,7 @@ fn tasks_run_once_and_in_order_before_anything_is_started() {
     insta::assert_snapshot!(tasks.join("\n"), @r#"
     run before-deploy-1, publish 1-abcdef0
     run migrate-1
-    run after-deploy-1, publish 2-abcdef0, stop
+    run after-deploy-1, stop app-1, publish 2-ab
     "#);
     assert_eq!(story.matches("run migrate").count(), 1);
 }
@@ -332,7 +332,7 @@ fn a_canary_that_is_never_asked_is_given_more_time_and_then_goes_on() {
         scene.turn();
     }
     let since = scene.now;
-    insta::assert_snapshot!(scene.waits(WaitKind::Progress, "2-abcdef0"), @"the canary at 50 % is held for 1 min 0 s (1 s so far; 0 answers, 50 are needed to judge it)");
+    insta::assert_snapshot!(scene.waits(WaitKind::Progress, "2-abcdef0"), @"the canary at 50 % is held for 1 min 0 s (1 s so far; 0 answers, 50 are needed)");
     until(&mut scene, "rolling");
     let held = scene.now.since(since);
     assert!(held > Millis::from_secs(175) && held < Millis::from_secs(190), "{held}");

@@ -1,8 +1,8 @@
 //! What is said of evidence, in words.
 
-use crate::canary::{Side, Verdict, gather, judge};
+use crate::canary::{Side, Verdict, effect, gather, judge};
 use stoa_model::control::{DURATION_BOUNDS_MS, Report};
-use stoa_model::deployment::Evidence;
+use stoa_model::deployment::{Evidence, Pair, Tally};
 use stoa_model::site::DeployRules;
 use stoa_model::{InstanceId, Tier, Time};
 
@@ -97,6 +97,7 @@ fn a_difference_too_small_to_matter_is_no_reason() {
     assert_eq!(site.answers(120, (5000, 0, 8), (5000, 20, 8)), Verdict::Even);
     assert!(crate::canary::bets::worth(&site.evidence.errs) > 7.0);
     // As many times slower as one likes, but nobody notices 3 ms.
+    let mut site = Site::new();
     assert_eq!(site.answers(60, (500, 0, 1), (500, 0, 4)), Verdict::Even);
     assert!(crate::canary::bets::worth(&site.evidence.slow) > 7.0);
 }
@@ -126,6 +127,37 @@ fn slowness_has_its_figures() {
         "half of 250 answers of the new release took 175 ms or longer, of 2700 of the old one at the same time \
          38 ms; so far apart by chance less than once in 1000000",
     );
+}
+
+/// Answers that took 40 and 80 ms.
+fn timed(short: u64, long: u64) -> Tally {
+    let mut tally = Tally { requests: short + long, ..Tally::default() };
+    tally.durations[5] = short;
+    tally.durations[6] = long;
+    tally.duration_sum_us = short * 40_000 + long * 80_000;
+    tally
+}
+
+#[test]
+fn a_few_seconds_do_not_outweigh_minutes_of_a_canary() {
+    let said = |alone: u64| {
+        let beside = Pair { old: timed(9000, 100), new: timed(4800, 50) };
+        let alone = timed(0, alone);
+        let evidence = Evidence { old: beside.old.clone(), beside, alone, ..Evidence::default() };
+        effect::is_slower(&evidence, 50, 9.0)
+    };
+    assert_eq!(said(100), None);
+    assert!(said(600).is_some_and(|why| why.contains(" before ")));
+}
+
+#[test]
+fn few_answers_are_given_the_benefit_of_the_doubt() {
+    let said = |times: u64| {
+        let beside = Pair { old: timed(9000, 100), new: timed(24 * times, 26 * times) };
+        effect::is_slower(&Evidence { beside, ..Evidence::default() }, 50, 9.0)
+    };
+    assert_eq!(said(1), None);
+    assert!(said(100).is_some());
 }
 
 #[test]
