@@ -155,6 +155,7 @@ impl Hands {
             release: None,
             files: Vec::new(),
             folders: Vec::new(),
+            held: None,
         };
         let inherited =
             [(socket_names::WEB_FACE, web), (socket_names::APP_FACE, app), (socket_names::CONTROL, control)];
