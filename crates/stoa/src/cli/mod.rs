@@ -5,6 +5,7 @@ mod config_report;
 mod deploying;
 mod failure;
 mod follow;
+mod hidden;
 mod judge;
 mod locate;
 mod provide;

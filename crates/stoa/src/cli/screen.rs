@@ -73,6 +73,13 @@ impl Screen {
         let _ = writeln!(out, "{text}");
     }
 
+    /// What stands before what somebody types and nobody is to see: no part of the answer.
+    pub(crate) fn prompt(&self, text: &str) {
+        let mut out = std::io::stderr().lock();
+        // Nobody is left to be asked when standard error is gone.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
     /// Asks; the answer without its line end, empty at the end of input.
     pub(crate) fn ask(&self, question: &str) -> String {
         self.put(question);
