@@ -1,10 +1,13 @@
 //! Removes a site's state folder, and never anything else.
 
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::provide::interrupted;
+use crate::cli::session::Session;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use stoa_model::{Paths, SiteName};
 use stoa_tiers::app::remove_tree;
+use stoa_tiers::host::users;
 
 /// How long the daemon may take to be gone after its last answer.
 const GONE_WITHIN: Duration = Duration::from_secs(20);
@@ -37,12 +40,17 @@ pub(super) fn check(paths: &Paths, name: &SiteName, file: Option<&Path>) -> Outc
 pub(super) fn destroy(paths: &Paths) -> Outcome<()> {
     let root = paths.root();
     wait_until_free(paths)?;
-    remove_tree(root).map_err(|error| {
-        Failure::failed(
-            format!("{} could not be removed wholly", root.display()),
-            error.to_string(),
-            "mend it and type the same again, or remove the folder by hand",
-        )
+    let not_wholly = |error: String| {
+        let next = "mend it and type the same again, or remove the folder by hand";
+        Failure::failed(format!("{} could not be removed wholly", root.display()), error, next)
+    };
+    // Their names stand in the folder that goes.
+    let names = users::Names::of(paths).map_err(|error| not_wholly(error.to_string()))?;
+    remove_tree(root).map_err(|error| not_wholly(error.to_string()))?;
+    let removed = Session::new()?.wait(users::remove(&names)).map_err(|_| interrupted())?;
+    removed.map_err(|error| {
+        let next = "remove them by hand with: userdel NAME";
+        Failure::failed("the users of the site could not be removed", error.to_string(), next)
     })
 }
 
