@@ -124,16 +124,13 @@ impl<'a> Deploying<'a> {
 fn closing(accepted: &DeployAccepted, status: &Status) -> String {
     let release = &accepted.release;
     let deployment = status.deployment.as_ref();
-    let left = deployment.filter(|one| one.phase == Phase::Watch).map(|one| one.left);
-    match left {
-        Some(Some(left)) if left.0 > 0 => format!(
+    let left = deployment.filter(|one| one.phase == Phase::Watch).and_then(|one| one.left);
+    match left.filter(|left| left.0 > 0) {
+        Some(left) => format!(
             "release {release} serves; it is watched for {} more and taken back by itself if it errs more",
             units::span(left)
         ),
-        Some(None) => {
-            format!("release {release} serves; it is watched, and taken back by itself if it errs more")
-        }
-        _ => format!("release {release} serves"),
+        None => format!("release {release} serves"),
     }
 }
 

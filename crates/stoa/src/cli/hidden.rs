@@ -1,9 +1,7 @@
 //! A line that is typed and not shown, and a text that is read whole: the ways in for a secret.
 
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use std::io::{self, IsTerminal, Read};
-use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
-};
 
 /// Why nothing was read.
 #[derive(Debug)]
@@ -130,9 +128,13 @@ mod tests {
     #[test]
     fn one_line_end_of_a_piped_value_is_cut() {
         let read = |bytes: &[u8]| whole(bytes, 8);
-        for (bytes, text) in
-            [(&b"value\n"[..], "value"), (b"value", "value"), (b"a\nb\n\n", "a\nb\n"), (b"", ""), (b"12345678\n", "12345678")]
-        {
+        for (bytes, text) in [
+            (&b"value\n"[..], "value"),
+            (b"value", "value"),
+            (b"a\nb\n\n", "a\nb\n"),
+            (b"", ""),
+            (b"12345678\n", "12345678"),
+        ] {
             assert_eq!(read(bytes).unwrap(), text, "{bytes:?}");
         }
         for bytes in [&b"123456789"[..], b"123456789\n", b"1234567\n\nmuch more"] {

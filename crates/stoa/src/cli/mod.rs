@@ -82,8 +82,20 @@ fn parse(arguments: &[OsString], no_color: bool, json: bool) -> Outcome<Parsed> 
             let _ = error.print();
             Ok(Parsed::Told(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))))
         }
+        Err(_) if may_hold_secrets(arguments) => Err(Failure::usage(
+            "the arguments of `stoa secrets` were not understood",
+            "they are not repeated here: one of them may be a secret",
+            "stoa secrets set NAME (it asks for the value), stoa secrets unset NAME, or stoa secrets list",
+        )),
         Err(error) => Err(usage(&error)),
     }
+}
+
+/// Whether the verb is one whose arguments may hold, by mistake, what nobody should see.
+fn may_hold_secrets(arguments: &[OsString]) -> bool {
+    let command = Cli::command();
+    let verb = |word: &OsString| word.to_str().and_then(|word| command.find_subcommand(word));
+    arguments.iter().skip(1).find_map(verb).is_some_and(|verb| verb.get_name() == "secrets")
 }
 
 fn help_instead(error: &clap::Error) -> bool {

@@ -106,7 +106,7 @@ fn failures_read_well() {
         },
     ];
     let told: Vec<String> =
-        errors.into_iter().map(|error| Failure::client(error, "stoa up").text(Style::PLAIN)).collect();
+        errors.into_iter().map(|error| Failure::client(error, &Typed::plain()).text(Style::PLAIN)).collect();
     insta::assert_snapshot!("client_failures", told.join("\n"));
 }
 
@@ -231,7 +231,7 @@ fn what_to_type_next_works_where_the_reader_stands() {
     let mut place = place(&root);
     let typed = |place: &Place, global: &Global, folder: Option<&str>| {
         let located = place.locate(global, folder.map(Path::new)).unwrap();
-        let typed = Typed::new(place, global, &located.paths, located.file.as_deref());
+        let typed = Typed::new(place, global, &located.environment, &located.paths, located.file.as_deref());
         let rest = |line: String| line.split_once(' ').unwrap().1.to_owned();
         (rest(typed.line("status")), rest(typed.folder_line("up")))
     };

@@ -56,7 +56,7 @@ impl DeployJudge {
         let since = *self.over.get_or_insert(now);
         self.settled = if status.settled { self.settled + 1 } else { 0 };
         let rests = self.settled >= SETTLED || now.0.saturating_sub(since.0) >= REST.0;
-        let watched = deployment.phase == Phase::Watch && deployment.left.is_none_or(|left| left.0 > 0);
+        let watched = deployment.phase == Phase::Watch && deployment.left.is_some_and(|left| left.0 > 0);
         if rests && !(self.asked.watch && watched) { Verdict::Done } else { Verdict::Going }
     }
 }

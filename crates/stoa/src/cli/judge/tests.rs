@@ -2,7 +2,7 @@ use super::*;
 use crate::cli::render::samples::{coming_up, crash_loop, failed_build, release, settled, waiting};
 
 fn judge() -> Judge {
-    Judge::new(Some(release()), Some(Millis::from_secs(60)))
+    Judge::of_up(release(), None, Some(Millis::from_secs(60)))
 }
 
 fn stuck(verdict: Verdict) -> Reason {

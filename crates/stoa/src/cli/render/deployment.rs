@@ -50,7 +50,8 @@ pub(crate) fn phase(deployment: &DeploymentStatus) -> String {
     match (&deployment.phase, deployment.left) {
         (Phase::Canary { .. }, _) => format!("{word} at {} %", deployment.percent),
         (Phase::Watch, Some(left)) if left.0 > 0 => format!("{word} for {} more", units::span(left)),
-        (Phase::Watch, Some(_)) => "serves".to_owned(),
+        // An old release may still be kept warm.
+        (Phase::Watch, _) => "serves".to_owned(),
         _ => word.to_owned(),
     }
 }

@@ -1,11 +1,11 @@
-//! Removes a site's state folder, and never anything else.
+//! Removes a site's state folder and the users that were made for it, and never anything else.
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::provide::interrupted;
 use crate::cli::session::Session;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use stoa_model::{Paths, SiteName};
+use stoa_model::Paths;
 use stoa_tiers::app::remove_tree;
 use stoa_tiers::host::users;
 
@@ -13,7 +13,7 @@ use stoa_tiers::host::users;
 const GONE_WITHIN: Duration = Duration::from_secs(20);
 
 /// Refuses what does not look like a site's state, before anything is stopped for its sake.
-pub(super) fn check(paths: &Paths, name: &SiteName, file: Option<&Path>) -> Outcome<()> {
+pub(super) fn check(paths: &Paths, name: &str, file: Option<&Path>) -> Outcome<()> {
     let root = paths.root();
     if !root.exists() {
         return Ok(());

@@ -6,7 +6,7 @@ use crate::cli::Context;
 use crate::cli::args::Down;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::follow::span;
-use crate::cli::locate::Located;
+use crate::cli::locate::{Located, label};
 use crate::cli::render::progress::{Clock, block};
 use crate::cli::render::units;
 use crate::cli::screen::Block;
@@ -17,6 +17,7 @@ use crate::client::{Client, ClientError};
 use crate::daemon;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use stoa_model::{InstanceId, Paths, SiteName};
@@ -33,7 +34,7 @@ pub(crate) fn run(context: &Context, arguments: &Down) -> Outcome<ExitCode> {
     let typed = Typed::located(context, &located);
     let mut session = Session::catching()?;
     let client = Client::new(&located.paths);
-    let name = name(&located, &mut session, &client)?;
+    let name = label(&name(&located, &mut session, &client)?, &located.environment);
     if arguments.destroy {
         if located.guessed {
             return Err(Failure::usage(
@@ -52,7 +53,7 @@ pub(crate) fn run(context: &Context, arguments: &Down) -> Outcome<ExitCode> {
     if arguments.destroy {
         destroy::destroy(&located.paths)?;
     }
-    tell(context, arguments, &located.paths, &name, &stopped, began, &typed);
+    tell(context, arguments, &located, &name, &stopped, began, &typed);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -74,7 +75,7 @@ fn name(located: &Located, session: &mut Session, client: &Client) -> Outcome<Si
     })
 }
 
-fn confirmed(context: &Context, arguments: &Down, paths: &Paths, name: &SiteName) -> Outcome<bool> {
+fn confirmed(context: &Context, arguments: &Down, paths: &Paths, name: &str) -> Outcome<bool> {
     let screen = context.screen;
     if arguments.yes {
         return Ok(true);
@@ -92,7 +93,7 @@ fn confirmed(context: &Context, arguments: &Down, paths: &Paths, name: &SiteName
         screen.style.red("This"),
         paths.root().display()
     ));
-    Ok(screen.ask("Type the site's name to go on: ") == name.to_string())
+    Ok(screen.ask("Type the site's name to go on: ") == name)
 }
 
 /// Stops what runs. Returns which instances did.
@@ -186,6 +187,11 @@ fn running(status: &Status) -> BTreeSet<InstanceId> {
     instances.filter(|one| one.pid.is_some()).map(|one| one.id).collect()
 }
 
+/// Whether a daemon answers for the state at `paths`.
+fn runs(paths: &Paths) -> bool {
+    UnixStream::connect(paths.api_socket()).is_ok()
+}
+
 /// Whether there are records of processes that a daemon started.
 fn leftovers(paths: &Paths) -> bool {
     let folder = paths.run().join("pid");
@@ -195,20 +201,22 @@ fn leftovers(paths: &Paths) -> bool {
 fn tell(
     context: &Context,
     arguments: &Down,
-    paths: &Paths,
-    name: &SiteName,
+    located: &Located,
+    name: &str,
     stopped: &BTreeSet<InstanceId>,
     began: Instant,
     typed: &Typed,
 ) {
     let screen = context.screen;
+    let paths = &located.paths;
     let all: Vec<String> = stopped.iter().map(ToString::to_string).collect();
+    let others = located.others();
     screen.answer(&json!({
-        "stopped": all, "state": paths.root(), "destroyed": arguments.destroy,
+        "stopped": all, "state": paths.root(), "destroyed": arguments.destroy, "others": others,
         "seconds": span(began).0 as f64 / 1000.0,
     }));
     let sign = screen.style.sign(Mood::Good);
-    let name = screen.style.bold(&name.to_string());
+    let name = screen.style.bold(name);
     if all.is_empty() {
         screen.say(&format!("{sign} {name} was not running"));
     } else {
@@ -221,6 +229,11 @@ fn tell(
     let root = paths.root().display();
     if arguments.destroy {
         screen.say(&format!("  {root} was removed"));
+        for other in &others {
+            let how = if runs(&located.beside(other)) { "still runs" } else { "is down, and its data stays" };
+            let line = typed.of_environment(other).folder_line("down --destroy");
+            screen.say(&format!("  its environment {other} {how}; destroy it too: {line}"));
+        }
     } else if paths.database().exists() {
         screen.say(&format!("  its data stays in {root}"));
         screen.say(&format!("  bring it back: {}", typed.folder_line("up")));

@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, arguments: &Run) -> Outcome<ExitCode> {
             command.env(name, value);
         }
     }
-    let variables = variables(&located.paths, &environment.spec)?;
+    let variables = variables(&located.paths, &environment.spec, &typed)?;
     command.envs(&variables);
     if let Some((uid, gid)) = environment.user {
         command.uid(uid).gid(gid);
@@ -50,14 +50,15 @@ pub(crate) fn run(context: &Context, arguments: &Run) -> Outcome<ExitCode> {
 
 /// The variables of an instance. What is secret among them is read here, from the state folder, and never
 /// passes through an answer of the daemon.
-fn variables(paths: &Paths, spec: &AppSpec) -> Outcome<BTreeMap<String, String>> {
+fn variables(paths: &Paths, spec: &AppSpec, typed: &Typed) -> Outcome<BTreeMap<String, String>> {
     let credentials = Credentials::load_or_create(paths).map_err(|error| {
         let next = "run it as the user that the site belongs to";
         Failure::failed("the credentials of the site cannot be read", error.to_string(), next)
     })?;
     let secrets = stoa_tiers::host::Secrets::open(paths).values(&spec.secrets.names).map_err(|error| {
-        let next = "see which secrets are set: stoa secrets list";
-        Failure::failed("the secrets of the application cannot be read", error.to_string(), next)
+        let next = format!("see which secrets are set: {}", typed.line("secrets list"));
+        let why = typed.adapted(&error.to_string());
+        Failure::failed("the secrets of the application cannot be read", why, next)
     })?;
     Ok(app::run::environment(None, spec, paths, &credentials, &secrets))
 }

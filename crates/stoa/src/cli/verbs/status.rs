@@ -3,6 +3,7 @@
 use crate::cli::Context;
 use crate::cli::args::Folder;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::locate::label;
 use crate::cli::provide::interrupted;
 use crate::cli::render;
 use crate::cli::session::Session;
@@ -18,7 +19,8 @@ pub(crate) fn run(context: &Context, arguments: &Folder) -> Outcome<ExitCode> {
     let asked = Session::new()?.wait(Client::new(&located.paths).status()).map_err(|_| interrupted())?;
     let status = asked.map_err(|error| match error {
         ClientError::NotRunning { .. } => {
-            let name = located.name.map_or("the site".to_owned(), |name| name.to_string());
+            let name = located.name.as_ref();
+            let name = name.map_or("the site".to_owned(), |name| label(name, &located.environment));
             let state = located.paths.root().display();
             let why = if located.paths.database().exists() {
                 format!("no daemon answers; its data lies in {state}")
