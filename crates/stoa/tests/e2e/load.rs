@@ -60,6 +60,17 @@ static NUMBER: AtomicU64 = AtomicU64::new(1);
 impl Load {
     /// `count` visitors of `address`; visitor i asks `asks[i % asks.len()]`.
     pub(crate) fn start(address: SocketAddr, host: &str, count: usize, asks: &[Ask]) -> Self {
+        Load::paced(address, host, count, asks, Duration::ZERO)
+    }
+
+    /// The same, each visitor thinking for `pause` between an answer and its next question.
+    pub(crate) fn paced(
+        address: SocketAddr,
+        host: &str,
+        count: usize,
+        asks: &[Ask],
+        pause: Duration,
+    ) -> Self {
         let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::default());
         let began = Instant::now();
         let visitors = (0..count).map(|i| {
@@ -68,6 +79,7 @@ impl Load {
                 host: host.to_owned(),
                 ask: asks[i % asks.len()].clone(),
                 began,
+                pause,
                 connection: None,
             };
             let (stop, answered) = (stop.clone(), Arc::clone(&answered));
@@ -120,6 +132,7 @@ struct Visitor {
     host: String,
     ask: Ask,
     began: Instant,
+    pause: Duration,
     connection: Option<BufReader<TcpStream>>,
 }
 
@@ -146,6 +159,9 @@ impl Visitor {
                 }
             }
             tally.slowest = tally.slowest.max(began.elapsed());
+            if !self.pause.is_zero() {
+                std::thread::park_timeout(self.pause);
+            }
         }
         tally
     }

@@ -4,12 +4,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod deploying;
+mod deploys;
+mod environments;
 mod faults;
 mod foobar;
+mod interrupted;
+mod judged;
 mod kills;
 mod load;
 mod machine;
+mod repository;
+mod scaling;
+mod secrets;
 mod site;
 mod sources;
 mod stands;
+mod tasks;
 mod websocket;

@@ -24,68 +24,7 @@ pub(crate) struct TestSite {
 }
 
 /// A threaded server of Python's own library: no build, starts at once, shows who answers.
-const APP: &str = r#"
-import base64, hashlib, http.server, json, os, socketserver, sys, time
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def answer(self, status, text):
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-App-Instance", os.environ["STOA_INSTANCE"])
-        self.send_header("X-App-Release", os.environ["STOA_RELEASE"])
-        self.end_headers()
-        self.wfile.write(body)
-    def do_GET(self):
-        if self.path == "/socket":
-            return self.echo()
-        if self.path.startswith("/uploads/"):
-            try:
-                return self.answer(200, open(self.path[1:]).read())
-            except FileNotFoundError:
-                return self.answer(404, "no such upload")
-        if self.path == "/environment":
-            return self.answer(200, json.dumps(dict(os.environ)))
-        if self.path == "/headers":
-            return self.answer(200, json.dumps(dict(self.headers)))
-        if self.path.startswith("/slow/"):
-            time.sleep(int(self.path[6:]) / 1000)
-        self.answer(200, "hello from " + os.environ["STOA_INSTANCE"])
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path.startswith("/uploads/"):
-            open(self.path[1:], "wb").write(body)
-        self.answer(200, "got " + str(len(body)))
-    # A WebSocket that sends back each small frame (RFC 6455), a close frame too, and ends with that.
-    def echo(self):
-        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-        self.send_response(101)
-        self.send_header("Upgrade", "websocket")
-        self.send_header("Connection", "Upgrade")
-        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
-        self.send_header("X-App-Instance", os.environ["STOA_INSTANCE"])
-        self.end_headers()
-        self.close_connection = True
-        while True:
-            head = self.rfile.read(6)
-            if len(head) < 6:
-                return
-            masked = self.rfile.read(head[1] & 127)
-            self.wfile.write(bytes([head[0], head[1] & 127]) + bytes(b ^ head[2 + i % 4] for i, b in enumerate(masked)))
-            if head[0] & 15 == 8:
-                return
-    def log_message(self, *args):
-        pass
-class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-    def server_bind(self):
-        self.socket.setsockopt(6, 1, 1)
-        super().server_bind()
-print("listening", flush=True)
-Server((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
-"#;
+const APP: &str = include_str!("app.py");
 
 impl TestSite {
     /// A site of the small Python application; `more` is added to its `stoa.toml`.
@@ -251,6 +190,16 @@ impl TestSite {
         pids.filter(|pid| *pid != std::process::id()).filter(ours).collect()
     }
 
+    /// The environments beside production that have a state.
+    fn environments(&self) -> Vec<String> {
+        let state = self.state();
+        let entries =
+            state.parent().and_then(|folder| folder.read_dir().ok()).into_iter().flatten().flatten();
+        let prefix = format!("{}@", state.file_name().unwrap_or_default().to_string_lossy());
+        let name = |name: OsString| Some(name.to_str()?.strip_prefix(&prefix)?.to_owned());
+        entries.filter_map(|entry| name(entry.file_name())).collect()
+    }
+
     /// What happened, for a test that failed.
     pub(crate) fn story(&self) -> String {
         let log = std::fs::read_to_string(self.state().join("log/daemon.log")).unwrap_or_default();
@@ -267,6 +216,9 @@ impl TestSite {
 
 impl Drop for TestSite {
     fn drop(&mut self) {
+        for environment in self.environments() {
+            let _ = self.stoa(&["-e", &environment, "down", "--destroy", "--yes"]);
+        }
         if self.state().exists() {
             let _ = self.stoa(&["down", "--destroy", "--yes"]);
         }

@@ -1,48 +1,9 @@
 //! Where code comes from: repositories behind URLs and around folders, their references and their changes.
 
 use crate::load::{ask, connect, get};
+use crate::repository::Repository;
 use crate::site::{TestSite, text};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// A repository in a test's folder.
-struct Repository(PathBuf);
-
-impl Repository {
-    fn new(folder: PathBuf) -> Self {
-        std::fs::create_dir_all(&folder).expect("its folder");
-        let repository = Repository(folder);
-        repository.git(&["init", "--quiet", "--initial-branch=main"]);
-        repository
-    }
-
-    fn git(&self, arguments: &[&str]) -> String {
-        let who = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"];
-        let output = Command::new("git")
-            .args(who)
-            .args(arguments)
-            .current_dir(&self.0)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .output()
-            .expect("git runs");
-        assert!(output.status.success(), "git {arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout).trim().to_owned()
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.0.join(path);
-        std::fs::create_dir_all(path.parent().expect("a parent")).expect("its folder");
-        std::fs::write(path, text).expect("the file");
-    }
-
-    /// Commits everything; the commit.
-    fn commit(&self, message: &str) -> String {
-        self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "--message", message]);
-        self.git(&["rev-parse", "HEAD"])
-    }
-}
+use std::path::Path;
 
 /// The site's `stoa.toml` with `lines` in its `[app]`.
 fn configure(site: &TestSite, plain: &str, lines: &str) {
@@ -92,7 +53,7 @@ fn a_url_gives_its_branches_tags_and_commits() {
     let two = origin.commit("two");
     origin.write("static/mark.txt", "three\n");
     let three = origin.commit("three");
-    let url = format!("source = \"file://{}\"", origin.0.display());
+    let url = format!("source = \"file://{}\"", origin.folder().display());
 
     configure(&site, &plain, &format!("{url}\nref = \"v1.0\""));
     site.ok(&["up", "--yes"]);
@@ -123,7 +84,7 @@ fn a_url_gives_its_branches_tags_and_commits() {
     configure(&site, &plain, &format!("{url}\nref = \"v1.1\""));
     let said = site.fails(&["up", "--yes"], 1);
     assert!(said.contains("v1.1") && said.contains("v1.0"), "{said}");
-    configure(&site, &plain, &format!("source = \"file://{}-gone\"", origin.0.display()));
+    configure(&site, &plain, &format!("source = \"file://{}-gone\"", origin.folder().display()));
     let said = site.fails(&["up", "--yes"], 1);
     assert!(said.contains("origin-gone"), "{said}");
     assert_eq!((releases(&site), pids(&site)), (built, running));

@@ -11,14 +11,15 @@ const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
 
 /// A browser's end of a WebSocket.
-struct Socket {
+pub(crate) struct Socket {
     connection: BufReader<TcpStream>,
     /// The instance at the other end.
-    instance: String,
+    pub(crate) instance: String,
 }
 
 impl Socket {
-    fn open(address: SocketAddr) -> Self {
+    /// A new one.
+    pub(crate) fn open(address: SocketAddr) -> Self {
         let mut connection = connect(address).expect("a connection");
         let request = "GET /socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -47,14 +48,15 @@ impl Socket {
         Ok((head[0], payload))
     }
 
-    fn echoes(&mut self, text: &str) -> bool {
+    /// Whether what is sent comes back.
+    pub(crate) fn echoes(&mut self, text: &str) -> bool {
         self.send(TEXT, text.as_bytes()).is_ok()
             && self.receive().is_ok_and(|frame| frame == (TEXT, text.as_bytes().to_vec()))
     }
 
     /// Talks until the other side ends it: the code of its close frame, `None` where it just broke off.
     /// Each answer until then is whole and right.
-    fn talk(mut self) -> Option<u16> {
+    pub(crate) fn talk(mut self) -> Option<u16> {
         for number in 0_u64.. {
             let text = format!("number {number}");
             if self.send(TEXT, text.as_bytes()).is_err() {
