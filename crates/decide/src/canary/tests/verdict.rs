@@ -129,12 +129,12 @@ fn slowness_has_its_figures() {
     );
 }
 
-/// Answers that took 40 and 80 ms.
+/// Answers that took 40 and 99 ms.
 fn timed(short: u64, long: u64) -> Tally {
     let mut tally = Tally { requests: short + long, ..Tally::default() };
     tally.durations[5] = short;
     tally.durations[6] = long;
-    tally.duration_sum_us = short * 40_000 + long * 80_000;
+    tally.duration_sum_us = short * 40_000 + long * 99_000;
     tally
 }
 
@@ -153,7 +153,7 @@ fn a_few_seconds_do_not_outweigh_minutes_of_a_canary() {
 #[test]
 fn few_answers_are_given_the_benefit_of_the_doubt() {
     let said = |times: u64| {
-        let beside = Pair { old: timed(9000, 100), new: timed(24 * times, 26 * times) };
+        let beside = Pair { old: timed(9100, 0), new: timed(39 * times, 11 * times) };
         effect::is_slower(&Evidence { beside, ..Evidence::default() }, 50, 9.0)
     };
     assert_eq!(said(1), None);
