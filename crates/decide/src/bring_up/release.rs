@@ -2,8 +2,9 @@
 //! when nothing needs them any more. Never removes what runs, served last or may have to serve again.
 
 use crate::planner::Planner;
+use std::cmp::Reverse;
 use stoa_model::deployment::{Deployment, Phase};
-use stoa_model::observed::ReleaseState;
+use stoa_model::observed::{HostObserved, ReleaseState};
 use stoa_model::plan::{STATIC_ROOTS, WaitKind};
 use stoa_model::{Action, HostId, ReleaseId, Tier};
 
@@ -86,7 +87,10 @@ pub(crate) fn build_failed(plan: &Planner<'_>, deployment: &Deployment) -> Optio
         return Some(format!("its build failed: {why}{last}"));
     }
     deployment.from.as_ref()?;
-    if let Some((host, _)) = states(plan, &deployment.to).into_iter().find(|(_, state)| state.is_none()) {
+    // What was seen before the order may be older than its source.
+    let seen_since = |host: &HostId| plan.sight().host(host).is_some_and(|seen| seen.at > deployment.since);
+    let gone = |(host, state): &(HostId, Option<&ReleaseState>)| state.is_none() && seen_since(host);
+    if let Some((host, _)) = states(plan, &deployment.to).into_iter().find(gone) {
         return Some(format!("its code is not on the host {host} any more"));
     }
     let key = build_of(plan, &deployment.to).key();
@@ -128,7 +132,9 @@ fn roots(plan: &Planner<'_>) -> Vec<ReleaseId> {
         deployment.into_iter().flat_map(|deployment| [Some(&deployment.to), deployment.from.as_ref()]);
     let mut earlier: Vec<&ReleaseId> =
         plan.sight().hosts().flat_map(|(_, seen)| seen.releases.keys()).collect();
-    earlier.sort_by_key(|release| std::cmp::Reverse(release.number()));
+    earlier.sort_by_key(|release| Reverse(release.number()));
+    let old: Vec<_> = plan.sight().hosts().flat_map(|(_, seen)| old(plan, seen)).collect();
+    earlier.retain(|release| !old.contains(release));
     let failed = deployment.filter(|deployment| matches!(deployment.phase, Phase::Failed(_)));
     let mut roots: Vec<ReleaseId> = Vec::new();
     for release in plan.roster.live.iter().chain(of_it.flatten()).chain(earlier) {
@@ -140,27 +146,35 @@ fn roots(plan: &Planner<'_>) -> Vec<ReleaseId> {
     roots
 }
 
-/// Has releases removed that nothing needs any more, the oldest first.
+/// Has releases removed that nothing needs any more and whose static files are looked for no longer.
 pub(crate) fn remove_old(plan: &mut Planner<'_>) {
-    let deployment = plan.roster.deployment.as_ref();
-    if deployment.is_some_and(|deployment| !deployment.is_over()) {
-        return;
-    }
-    let keep = usize::from(plan.input.intent.site.deploy.keep_releases);
-    let hosts: Vec<_> = plan
-        .sight()
-        .hosts()
-        .map(|(host, seen)| (host.clone(), seen.releases.keys().cloned().collect::<Vec<_>>()))
-        .collect();
-    for (host, mut all) in hosts {
-        all.sort_by_key(|release| std::cmp::Reverse(release.number()));
-        for release in all.into_iter().skip(keep) {
-            if !is_needed(plan, &release) {
-                let because = format!("the newest {keep} releases are kept, and nothing runs this one");
-                plan.step_on(host.clone(), Action::Remove { release }, because);
-            }
+    let hosts: Vec<_> = plan.sight().hosts().map(|(host, seen)| (host.clone(), seen)).collect();
+    for (host, seen) in hosts {
+        for release in old(plan, seen).into_iter().filter(|old| !seen.static_roots.contains(old)) {
+            let keep = plan.input.intent.site.deploy.keep_releases;
+            let because = format!("the newest {keep} releases are kept, and nothing runs this one");
+            plan.step_on(host.clone(), Action::Remove { release: release.clone() }, because);
         }
     }
+}
+
+/// The releases of a host that nothing needs any more, the oldest first; none while a deployment is under
+/// way. What was never built does not take the place of what could be gone back to.
+fn old<'a>(plan: &Planner<'a>, seen: &'a HostObserved) -> Vec<&'a ReleaseId> {
+    if plan.roster.deployment.as_ref().is_none_or(|deployment| !deployment.is_over()) {
+        return Vec::new();
+    }
+    let keep = usize::from(plan.input.intent.site.deploy.keep_releases);
+    let is_built = |release: &&ReleaseId| seen.releases.get(*release) == Some(&ReleaseState::Built);
+    let (built, unbuilt): (Vec<_>, Vec<_>) = seen.releases.keys().partition(is_built);
+    let beyond = |mut all: Vec<&'a ReleaseId>| {
+        all.sort_by_key(|release| Reverse(release.number()));
+        all.into_iter().skip(keep)
+    };
+    let mut old: Vec<_> =
+        beyond(built).chain(beyond(unbuilt)).filter(|release| !is_needed(plan, release)).collect();
+    old.sort_by_key(|release| release.number());
+    old
 }
 
 fn is_needed(plan: &Planner<'_>, release: &ReleaseId) -> bool {

@@ -23,7 +23,10 @@ pub(super) fn gather(plan: &mut Planner<'_>) {
         let report = |id| Some((id, sight.running(id)?.started, sight.report(id)?));
         let reports: Vec<_> = sight.known_of(Tier::Balancer).into_iter().filter_map(report).collect();
         let (from, to) = (deployment.from.as_ref(), Some(&deployment.to));
+        // While all of them suffer, nobody's answers tell anything of a release.
+        let shared = is_shared(plan, &deployment);
         let side = |id| match super::release_of(plan, id) {
+            _ if shared => None,
             release if release == to => Some(Side::New),
             Some(release) if Some(release) == from => Some(Side::Old),
             _ => None,

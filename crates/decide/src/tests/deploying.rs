@@ -9,30 +9,30 @@ use stoa_model::site::{CommandLine, Strategy};
 use stoa_model::{DeployNumber, InstanceId, Millis, Tier, Time};
 
 /// A site on which the release 1 serves, and the order to deploy the release 2.
-fn ordered(strategy: Strategy) -> Scene {
+pub(super) fn ordered(strategy: Strategy) -> Scene {
     let mut scene = Scene::settled();
     scene.intent.site.deploy.strategy = strategy;
     order(&mut scene, 2, DeployKind::Deploy);
     scene
 }
 
-fn order(scene: &mut Scene, number: u32, kind: DeployKind) {
+pub(super) fn order(scene: &mut Scene, number: u32, kind: DeployKind) {
     scene.intent.release = release(number);
     scene.intent.deploy.number = scene.intent.deploy.number.next();
     scene.intent.deploy.kind = kind;
     scene.host.releases.entry(release(number)).or_insert(ReleaseState::Taken);
 }
 
-fn command(words: &str) -> Option<CommandLine> {
+pub(super) fn command(words: &str) -> Option<CommandLine> {
     Some(CommandLine::parse(words).unwrap())
 }
 
-fn phase(scene: &Scene) -> Phase {
+pub(super) fn phase(scene: &Scene) -> Phase {
     scene.roster.deployment.as_ref().unwrap().phase.clone()
 }
 
 /// Every turn's steps, phase and routes, until the deployment is over for good.
-fn story(scene: &mut Scene) -> String {
+pub(super) fn story(scene: &mut Scene) -> String {
     let mut story = String::new();
     for _ in 0..1000 {
         let steps = scene.steps();
@@ -57,7 +57,7 @@ fn story(scene: &mut Scene) -> String {
 }
 
 /// Turns until the deployment is in a phase of this name.
-fn until(scene: &mut Scene, word: &str) {
+pub(super) fn until(scene: &mut Scene, word: &str) {
     for _ in 0..1000 {
         if phase(scene).word() == word {
             return;
@@ -68,7 +68,7 @@ fn until(scene: &mut Scene, word: &str) {
 }
 
 /// Balancer-1 has counted so many answers of each of these instances, some of them errors.
-fn answered(scene: &mut Scene, counts: &[(&str, u64, u64)]) {
+pub(super) fn answered(scene: &mut Scene, counts: &[(&str, u64, u64)]) {
     for (instance, good, bad) in counts {
         let report = scene.report("balancer-1");
         let upstream = report.instances.entry(id(instance)).or_default();
@@ -79,7 +79,7 @@ fn answered(scene: &mut Scene, counts: &[(&str, u64, u64)]) {
     }
 }
 
-fn newcomers(scene: &Scene) -> Vec<InstanceId> {
+pub(super) fn newcomers(scene: &Scene) -> Vec<InstanceId> {
     let of_it = scene.roster.tier(Tier::App).filter(|(_, place)| place.release == Some(release(2)));
     of_it.map(|(id, _)| id).collect()
 }
@@ -389,7 +389,7 @@ fn interrupted_anywhere_it_converges() {
 }
 
 /// A new daemon: no check has been made, nothing is under way.
-fn forget(scene: &mut Scene) {
+pub(super) fn forget(scene: &mut Scene) {
     for seen in scene.host.instances.values_mut() {
         if let ProcessState::Running(running) = &mut seen.process {
             running.health = Health::Unproven(None);

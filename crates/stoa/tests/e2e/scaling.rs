@@ -30,7 +30,7 @@ fn an_application_grows_with_its_load() {
     let tier = status["tiers"].as_array().and_then(|tiers| tiers.iter().find(|tier| tier["tier"] == "app"));
     let tier = tier.expect("the app");
     assert_eq!((&tier["scaling"]["min"], &tier["scaling"]["max"]), (&1.into(), &3.into()), "{tier}");
-    assert!(site.ok(&["status"]).contains("1..3"), "{}", site.story());
+    assert!(site.ok(&["status"]).contains("1 to 3 by demand"), "{}", site.story());
 
     // Whoever decides next knows what was decided.
     let before: Vec<_> = site.instances("app").iter().map(|one| one["pid"].clone()).collect();
