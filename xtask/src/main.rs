@@ -14,7 +14,7 @@ usage: cargo xtask TASK
 
   tidy    the house rules: walls between rooms, sizes, banned calls
   drill   break parts of a running site under load and tell what visitors lost
-  bench   what the balancer and the cycle cost, beside others on the same work";
+  bench   what the balancer and the cycle cost and how auto-scaling does, beside others on the same work";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -4,13 +4,20 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// `cargo xtask bench balancer|cycle [ARGUMENT…]`.
+/// A bench has no harness that would run its tests, so they are built with those of the tasks.
+#[cfg(test)]
+#[path = "autoscale/main.rs"]
+#[allow(dead_code, reason = "its tests use a part of it")]
+mod autoscale;
+
+/// `cargo xtask bench autoscale|balancer|cycle [ARGUMENT…]`.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> ExitCode {
     let (name, rest) = match arguments.split_first() {
-        Some((name, rest)) if ["balancer", "cycle"].contains(&name.as_str()) => (name, rest),
+        Some((name, rest)) if ["autoscale", "balancer", "cycle"].contains(&name.as_str()) => (name, rest),
         _ => {
             eprintln!(
-                "usage: cargo xtask bench balancer [SECONDS]   Stoa's balancer beside nginx and HAProxy, each load so long\n\
+                "usage: cargo xtask bench autoscale [--seed N] [ACCESS.LOG]   Stoa's controller beside HPA, KPA and an oracle\n\
+                 \x20      cargo xtask bench balancer [SECONDS]   Stoa's balancer beside nginx and HAProxy, each load so long\n\
                  \x20      cargo xtask bench cycle                what deciding costs"
             );
             return ExitCode::from(2);
