@@ -82,7 +82,7 @@ pub(crate) enum Verb {
     /// Replace every instance of a tier without losing a request
     #[command(after_help = "Example:\n  stoa restart app")]
     Restart(Restart),
-    /// Show what the site's servers, the daemon, a build or a deployment printed
+    /// Show what servers, the daemon, builds and deployments printed
     #[command(after_help = "Examples:\n  stoa logs app-1 -n 50\n  stoa logs -f web\n  stoa logs build\n  \
         stoa logs deploy         # what migrations and hooks printed")]
     Logs(Logs),

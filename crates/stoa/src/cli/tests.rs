@@ -1,4 +1,4 @@
-use super::args::LogTarget;
+use super::args::{LogTarget, ReleaseName, Secrets};
 use super::config_report::ConfigReport;
 use super::locate::FILE;
 use super::style::{Style, harmless};
@@ -41,10 +41,32 @@ fn what_is_typed_is_understood() {
         if logs.follow && logs.lines == Some(5) && logs.target == Some(LogTarget::Instance(id))));
     assert!(matches!(verb("stoa run -- ls --json -x"), Verb::Run(run) if run.command.len() == 3));
     assert!(matches!(verb("stoa run ls -x"), Verb::Run(run) if run.command.len() == 2));
+    assert!(
+        matches!(verb("stoa rollback 7"), Verb::Rollback(to) if to.release == Some(ReleaseName::Number(7)))
+    );
+    assert!(matches!(verb("stoa rollback 7-3fa9c21"), Verb::Rollback(to)
+        if matches!(to.release, Some(ReleaseName::Whole(_)))));
+    assert!(matches!(verb("stoa logs deploy"), Verb::Logs(logs) if logs.target == Some(LogTarget::Deploy)));
+    assert!(matches!(verb("stoa secrets set A b -e staging"), Verb::Secrets(Secrets::Set(words))
+        if words.more.len() == 1 && !format!("{words:?}").contains('b')));
     assert!(matches!(verb("stoa daemon --kept --state /x"), Verb::Daemon { kept: true }));
     let cli =
         Cli::try_parse_from(["stoa", "up", "examples/foobar", "--yes", "--state", "/x", "--json"]).unwrap();
     assert!(cli.global.json && cli.global.state.is_some());
+}
+
+#[test]
+fn help_names_the_verbs_in_the_order_of_their_use() {
+    let help = |verbs: &[&str]| {
+        let mut command = Cli::command().color(ColorChoice::Never).term_width(100);
+        command.build();
+        let found = verbs.iter().try_fold(&mut command, |command, verb| command.find_subcommand_mut(verb));
+        found.unwrap().render_help().to_string()
+    };
+    insta::assert_snapshot!("help", help(&[]));
+    let told =
+        [&["deploy"][..], &["rollback"], &["releases"], &["promote"], &["secrets"], &["secrets", "set"]];
+    insta::assert_snapshot!("help_of_verbs", told.map(help).join("\n---\n"));
 }
 
 #[test]
@@ -60,6 +82,16 @@ fn wrong_arguments_say_what_why_and_what_next() {
         "stoa run",
         "stoa up --yess",
         "stoa --json",
+        "stoa -e Staging! up",
+        "stoa promote",
+        "stoa promote Production!",
+        "stoa rollback v1.4",
+        "stoa deploy --dry-run --watch",
+        "stoa secrets set",
+        "stoa secrets STRIPE_KEY=hunter2",
+        "stoa secrets set -x-hunter2",
+        "stoa secrets set STRIPE_KEY --value=hunter2",
+        "stoa --json secrets unset A hunter2 --hunter2",
     ];
     let told: Vec<String> = lines
         .iter()
@@ -73,6 +105,7 @@ fn wrong_arguments_say_what_why_and_what_next() {
             format!("$ {line}\n{}", failure.text(Style::PLAIN))
         })
         .collect();
+    assert!(!told.iter().any(|told| told.lines().skip(1).any(|line| line.contains("hunter2"))), "{told:#?}");
     insta::assert_snapshot!("usage", told.join("\n"));
 }
 
@@ -300,4 +333,130 @@ fn signs_and_colours_follow_the_environment() {
     assert!(style(true, false, &[("NO_COLOR", "")]).color);
     assert!(!style(true, false, &[("TERM", "dumb")]).color);
     assert!(!style(false, false, &[]).color && !style(true, true, &[]).color);
+}
+
+const STAGED: &str = "\n[environments.staging]\n[environments.trial]\n";
+
+fn of(environment: &str) -> Global {
+    Global { environment: Some(environment.parse().unwrap()), ..Global::default() }
+}
+
+#[test]
+fn an_environment_has_its_own_site_and_a_state_beside_productions() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    write_site(&root, &format!("{GOOD}{STAGED}"));
+    let place = place(&root);
+    let states = root.join("home/.local/state/stoa");
+    let loaded = place.load(&of("staging"), None).unwrap();
+    assert_eq!(loaded.site.environment.to_string(), "staging");
+    assert_eq!(loaded.paths.root(), states.join("shop@staging"));
+    assert_eq!(place.load(&of("production"), None).unwrap().paths.root(), states.join("shop"));
+    assert_eq!(place.load(&Global::default(), None).unwrap().paths.root(), states.join("shop"));
+    let located = place.locate(&of("staging"), None).unwrap();
+    assert_eq!(located.paths, loaded.paths);
+    assert_eq!(located.beside(&Default::default()).root(), states.join("shop"));
+    for asked in ["stagin", "other"] {
+        let failure = place.load(&of(asked), None).unwrap_err();
+        let told = failure.text(Style::PLAIN);
+        assert!(failure.code == 2 && told.contains("staging"), "{told}");
+        let told = place.locate(&of(asked), None).unwrap_err().text(Style::PLAIN);
+        assert!(told.contains("no environment") && told.contains("production and staging, trial"), "{told}");
+    }
+    // One that is no longer in the file can still be looked at, and destroyed.
+    std::fs::create_dir_all(states.join("shop@other")).unwrap();
+    assert!(place.locate(&of("other"), None).is_ok());
+}
+
+#[test]
+fn a_given_state_folder_is_productions_unless_it_is_named_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    write_site(&root, &format!("{GOOD}{STAGED}"));
+    let place = place(&root);
+    let look = |environment: Option<&str>, state: &str| {
+        let global = Global { state: Some(state.into()), ..environment.map_or_else(Global::default, of) };
+        let located = place.locate(&global, None)?;
+        let loaded = place.load(&global, None)?;
+        assert_eq!((&loaded.paths, &loaded.site.environment), (&located.paths, &located.environment));
+        Outcome::Ok((
+            located.paths.root().strip_prefix(&root).unwrap().to_owned(),
+            located.environment.to_string(),
+        ))
+    };
+    let told = |path: &str, environment: &str| (PathBuf::from(path), environment.to_owned());
+    assert_eq!(look(None, "st").unwrap(), told("st", "production"));
+    assert_eq!(look(Some("staging"), "st").unwrap(), told("st@staging", "staging"));
+    assert_eq!(look(None, "st@staging").unwrap(), told("st@staging", "staging"));
+    assert_eq!(look(Some("staging"), "st@staging").unwrap(), told("st@staging", "staging"));
+    for environment in ["trial", "production"] {
+        let failure = look(Some(environment), "st@staging").unwrap_err();
+        assert!(failure.code == 2 && failure.problem.what.contains("staging"), "{failure:?}");
+    }
+}
+
+#[test]
+fn without_a_file_production_is_meant_where_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(folder.path());
+    let states = folder.path().join("home/.local/state/stoa");
+    let make = |name: &str| {
+        std::fs::create_dir_all(states.join(name)).unwrap();
+        std::fs::write(states.join(name).join("state.db"), "").unwrap();
+    };
+    let look = |global: &Global| {
+        let located = place.locate(global, None)?;
+        Outcome::Ok((located.guessed, located.paths.root().strip_prefix(&states).unwrap().to_owned()))
+    };
+    let found = |name: &str| (true, PathBuf::from(name));
+    make("shop@staging");
+    assert_eq!(look(&Global::default()).unwrap(), found("shop@staging"), "nothing else is there");
+    make("shop");
+    assert_eq!(look(&Global::default()).unwrap(), found("shop"));
+    assert_eq!(look(&of("staging")).unwrap(), found("shop@staging"));
+    assert!(look(&of("trial")).unwrap_err().problem.why.contains("shop, shop@staging"));
+    make("blog@staging");
+    assert_eq!(look(&Global::default()).unwrap(), found("shop"));
+    let failure = look(&of("staging")).unwrap_err();
+    assert!(failure.problem.why.contains("blog@staging, shop, shop@staging"), "{failure:?}");
+    let others = place.locate(&Global::default(), None).unwrap().others();
+    assert_eq!(others.iter().map(ToString::to_string).collect::<Vec<_>>(), ["staging"]);
+    assert!(place.locate(&of("staging"), None).is_err());
+    let given = Global { state: Some(states.join("shop@staging")), ..Global::default() };
+    let others = place.locate(&given, None).unwrap().others();
+    assert_eq!(others.iter().map(ToString::to_string).collect::<Vec<_>>(), ["production"]);
+}
+
+#[test]
+fn what_to_type_next_keeps_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    write_site(&root, &format!("{GOOD}{STAGED}"));
+    let place = place(&root);
+    let typed = |global: &Global| {
+        let located = place.locate(global, None).unwrap();
+        Typed::new(&place, global, &located.environment, &located.paths, located.file.as_deref())
+    };
+    let rest = |line: String| line.split_once(' ').unwrap().1.to_owned();
+    let staging = typed(&of("staging"));
+    assert_eq!(rest(staging.line("status")), "-e staging status");
+    assert_eq!(rest(staging.folder_line("up")), "-e staging up");
+    assert_eq!(rest(staging.of_environment(&Default::default()).line("promote staging")), "promote staging");
+    assert_eq!(rest(typed(&of("production")).line("status")), "status");
+    let given = Global { state: Some("st".into()), ..of("staging") };
+    assert_eq!(rest(typed(&given).line("logs -f")), "-e staging logs -f --state st");
+}
+
+#[test]
+fn what_the_daemon_says_to_type_is_made_to_work_here() {
+    let typed = Typed::plain().of_environment(&"staging".parse().unwrap());
+    let program = typed.line("").split_once(" -e").unwrap().0.to_owned();
+    for (said, adapted) in [
+        ("type for example: stoa scale app=4", "type for example: {} scale app=4"),
+        ("look: `stoa status`, or stoa logs.", "look: `{} status`, or {} logs."),
+        ("(stoa up)\nthen stoa events", "({} up)\nthen {} events"),
+        ("a stoa is a roof; stoa -e trial up", "a stoa is a roof; stoa -e trial up"),
+    ] {
+        assert_eq!(typed.adapted(said), adapted.replace("{}", &format!("{program} -e staging")));
+    }
 }

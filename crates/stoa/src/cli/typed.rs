@@ -102,11 +102,11 @@ impl Typed {
     /// (`stoa scale app=4`) as they work here.
     pub(crate) fn adapted(&self, text: &str) -> String {
         let verbs = Cli::command();
-        let known = |word: &str| verbs.find_subcommand(word).is_some();
+        let known = |word: &str| verbs.find_subcommand(word).is_some_and(|verb| !verb.is_hide_set());
         let mut words = text.split(' ').peekable();
         let mut adapted: Vec<String> = Vec::new();
         while let Some(word) = words.next() {
-            let verb = words.peek().map(|next| next.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()));
+            let verb = words.peek().and_then(|next| next.split(|c: char| !c.is_ascii_alphanumeric()).next());
             let (lead, bare) = word.split_at(word.rfind(['`', '(', '\n']).map_or(0, |at| at + 1));
             if bare == "stoa" && verb.is_some_and(known) {
                 adapted.push(format!("{lead}{}{}", self.program, self.options));

@@ -67,7 +67,7 @@ pub(crate) fn section(status: &Status, style: Style, width: usize) -> Vec<String
     let how = match deployment.phase {
         Phase::Failed(_) => format!("failed {} ago", units::span(deployment.age)),
         Phase::Watch => phase(deployment),
-        _ => format!("{}, since {}", phase(deployment), units::span(deployment.age)),
+        _ => format!("{}, for {}", phase(deployment), units::span(deployment.age)),
     };
     let title = format!("{} {}{by}: ", kind(deployment.kind), deployment.to);
     let mut lines =
@@ -85,13 +85,10 @@ pub(crate) fn details(
 ) -> Vec<String> {
     let lead = " ".repeat(indent);
     let room = width.saturating_sub(indent);
-    let text = match &deployment.phase {
-        Phase::Back(why) | Phase::Failed(why) if deployment.text.is_empty() => why,
-        _ => &deployment.text,
-    };
+    let text = sentence(deployment);
     let mut lines: Vec<String> = Vec::new();
     if !text.is_empty() {
-        lines.extend(wrap(&harmless(text), room).map(|line| format!("{lead}{}", style.fit(&line, room))));
+        lines.extend(wrap(&text, room).map(|line| format!("{lead}{}", style.fit(&line, room))));
     }
     if let Some(steps) = steps(deployment, style) {
         lines.push(format!("{lead}{steps}"));
@@ -103,6 +100,15 @@ pub(crate) fn details(
         lines.extend(deployment.from.iter().map(|from| format!("{lead}{}", figures(from, old, style))));
     }
     lines
+}
+
+/// What it does now; empty where its phase says all of it.
+pub(crate) fn sentence(deployment: &DeploymentStatus) -> String {
+    match &deployment.phase {
+        Phase::Back(why) | Phase::Failed(why) if deployment.text.is_empty() => harmless(why),
+        Phase::Watch | Phase::Done => String::new(),
+        _ => harmless(&deployment.text),
+    }
 }
 
 /// `● 5 %  ◐ 25 %  ○ 50 %  ○ 100 %`: which share the new release has had, has and is to have.

@@ -70,9 +70,9 @@ pub(crate) fn news(before: Option<&Status>, now: &Status, since: Millis, style: 
         let words = |one: &DeploymentStatus| one.text.replace(|c: char| c.is_ascii_digit(), "");
         let told = |one: &DeploymentStatus| (one.number, one.phase.clone(), one.percent, words(one));
         if was.map(told) != Some(told(deploying)) {
-            let text = match deploying.text.as_str() {
-                "" => String::new(),
-                text => format!(": {}", harmless(text)),
+            let text = match deployment::sentence(deploying) {
+                text if text.is_empty() => text,
+                text => format!(": {text}"),
             };
             let (kind, phase) = (deployment::kind(deploying.kind), deployment::phase(deploying));
             say(deployment::mood(&deploying.phase), format!("{kind} {}: {phase}{text}", deploying.to));

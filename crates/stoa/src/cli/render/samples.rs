@@ -1,9 +1,13 @@
 //! Statuses made by hand, for tests of what is shown and judged.
 
-use crate::api::types::{BuildStatus, DaemonStatus, InstanceState, InstanceStatus, Status, TierStatus};
+use crate::api::types::{
+    BuildStatus, DaemonStatus, DeploymentStatus, InstanceState, InstanceStatus, ScalingStatus, Status,
+    TierStatus,
+};
+use stoa_model::deployment::{DeployKind, Phase};
 use stoa_model::intent::Power;
 use stoa_model::plan::WaitKind;
-use stoa_model::{Endpoint, InstanceId, Millis, Port, ReleaseId, Term, Tier, Waiting};
+use stoa_model::{DeployNumber, Endpoint, InstanceId, Millis, Port, ReleaseId, Term, Tier, Waiting};
 
 /// The release of all samples.
 pub(crate) fn release() -> ReleaseId {
@@ -146,4 +150,84 @@ pub(crate) fn failed_build() -> Status {
 /// Something waited for.
 pub(crate) fn waiting(subject: &str, until: &str, kind: WaitKind) -> Waiting {
     Waiting { subject: subject.to_owned(), until: until.to_owned(), kind }
+}
+
+/// The release that is deployed after that of all samples.
+pub(crate) fn newer() -> ReleaseId {
+    ReleaseId::new(4, "1a2b3c4").unwrap()
+}
+
+/// A deployment of it, in `phase`, without a figure.
+pub(crate) fn deploying(phase: Phase, text: &str) -> Status {
+    let mut status = settled();
+    status.settled = matches!(phase, Phase::Watch | Phase::Done | Phase::Failed(_));
+    status.release = newer();
+    if matches!(phase, Phase::Watch | Phase::Done) {
+        status.live = Some(newer());
+    }
+    status.deployment = Some(DeploymentStatus {
+        number: DeployNumber(8),
+        kind: DeployKind::Deploy,
+        by: "anna@laptop".to_owned(),
+        from: Some(release()),
+        to: newer(),
+        phase,
+        text: text.to_owned(),
+        age: Millis::from_secs(12),
+        percent: 0,
+        old: (0, 0),
+        new: (0, 0),
+        old_p90_ms: None,
+        new_p90_ms: None,
+        steps: Vec::new(),
+        left: None,
+    });
+    status
+}
+
+/// A canary at its second step, with figures.
+pub(crate) fn canary() -> Status {
+    let text = "the canary at 25 % is held for 60 s (12 s so far; 240 answers, 50 are needed)";
+    let mut status = deploying(Phase::Canary { step: 1 }, text);
+    if let Some(deployment) = &mut status.deployment {
+        deployment.steps = vec![5, 25, 50];
+        deployment.percent = 25;
+        (deployment.old, deployment.new) = ((4_800, 3), (240, 12));
+        (deployment.old_p90_ms, deployment.new_p90_ms) = (Some(38.2), Some(4.13));
+    }
+    status.waiting = vec![waiting("4-1a2b3c4", text, WaitKind::Progress)];
+    status
+}
+
+/// A release that serves in full and is judged for another 48 seconds.
+pub(crate) fn watched() -> Status {
+    let mut status = deploying(Phase::Watch, "it serves in full, and is watched");
+    if let Some(deployment) = &mut status.deployment {
+        (deployment.percent, deployment.left) = (100, Some(Millis::from_secs(48)));
+        (deployment.old, deployment.new) = ((4_800, 3), (1_240, 0));
+        (deployment.old_p90_ms, deployment.new_p90_ms) = (Some(38.2), Some(37.0));
+    }
+    status
+}
+
+/// One that erred more and was taken back.
+pub(crate) fn taken_back() -> Status {
+    let why = "12 of 240 answers (5.0 %) of the new release failed, of the old one 3 of 4800 (0.1 %) at the same \
+               time; so far apart by chance less than once in 1000";
+    let mut status = deploying(Phase::Failed(why.to_owned()), why);
+    if let Some(deployment) = &mut status.deployment {
+        (deployment.old, deployment.new) = ((4_800, 3), (240, 12));
+    }
+    status
+}
+
+/// Two tiers whose count is decided by demand.
+pub(crate) fn scaling() -> Status {
+    let mut status = settled();
+    let because = "62 requests at once offered (38/s x 1.6 s, forecast 80 in 12 s); 5 instances of 16 keep the \
+                   wait at 40 ms, below 100 ms";
+    let scaled = |because: &str| Some(ScalingStatus { min: 2, max: 8, because: because.to_owned() });
+    status.tiers[2].scaling = scaled(because);
+    status.tiers[3].scaling = scaled("nothing was measured yet");
+    status
 }

@@ -5,6 +5,7 @@ use crate::api::types::{BuildStatus, InstanceState, InstanceStatus, ScalingStatu
 use crate::cli::locate::label;
 use crate::cli::style::{Mood, Style, harmless, pad};
 use crate::cli::typed::Typed;
+use stoa_model::deployment::Phase;
 use stoa_model::intent::Power;
 use stoa_model::plan::WaitKind;
 
@@ -207,7 +208,10 @@ fn build(status: &Status, style: Style, width: usize) -> Vec<String> {
 
 /// What waits and what failed.
 pub(crate) fn list(status: &Status, style: Style, width: usize) -> Vec<String> {
-    let of = |kind| status.waiting.iter().filter(move |waiting| waiting.kind == kind);
+    // What a deployment waits for stands beside the deployment.
+    let told = deployment::notable(status).map(|deployment| deployment.text.as_str());
+    let untold = status.waiting.iter().filter(|waiting| told != Some(waiting.until.as_str()));
+    let of = |kind| untold.clone().filter(move |waiting| waiting.kind == kind);
     let subjects = status.waiting.iter().map(|waiting| waiting.subject.len()).max().unwrap_or(0);
     let mut lines = Vec::new();
     let kinds = [
@@ -267,7 +271,13 @@ fn next(status: &Status, typed: &Typed) -> Option<String> {
             typed.line("logs build")
         ));
     }
-    let instances = status.tiers.iter().flat_map(|tier| &tier.instances);
-    let hurt = instances.into_iter().find(|one| state(one.state).0 == Mood::Bad)?;
-    Some(typed.line(&format!("logs {}", hurt.id)))
+    let mut instances = status.tiers.iter().flat_map(|tier| &tier.instances);
+    if let Some(hurt) = instances.find(|one| state(one.state).0 == Mood::Bad) {
+        return Some(typed.line(&format!("logs {}", hurt.id)));
+    }
+    let failed = deployment::notable(status).filter(|one| matches!(one.phase, Phase::Failed(_)));
+    failed.map(|_| {
+        let (again, events) = (typed.line("deploy"), typed.line("events"));
+        format!("mend it and type: {again}   (what happened: {events})")
+    })
 }

@@ -1,13 +1,18 @@
 use super::doctor::{Row, Verdict};
 use super::progress::{self, Clock};
-use super::samples::{coming_up, crash_loop, failed_build, release, settled, waiting};
-use super::{doctor, events, plan, status, units};
+use super::samples::{
+    canary, coming_up, crash_loop, deploying, failed_build, newer, release, scaling, settled, taken_back,
+    waiting, watched,
+};
+use super::{deployment, doctor, events, plan, preview, releases, secrets, status, units};
+use crate::api::types::{DeployPreview, ReleaseStanding, ReleaseStatus, SecretStatus};
 use crate::cli::style::Style;
 use crate::cli::typed::Typed;
 use insta::assert_snapshot;
+use stoa_model::deployment::{DeployKind, Phase};
 use stoa_model::journal::{Entry, Kind};
 use stoa_model::plan::WaitKind;
-use stoa_model::{Action, HostId, InstanceId, Millis, Plan, Roster, Routes, Step, Term, Tier};
+use stoa_model::{Action, DeployNumber, HostId, InstanceId, Millis, Plan, Roster, Routes, Step, Term, Tier};
 use unicode_width::UnicodeWidthStr;
 
 const SIGNS: Style = Style { color: false, unicode: true };
@@ -27,7 +32,9 @@ fn a_status_tells_at_once_how_the_site_stands() {
 
 #[test]
 fn a_status_fits_80_columns_and_never_passes_on_control_characters() {
-    for sample in [settled(), coming_up(), crash_loop(), failed_build()] {
+    let back = deploying(Phase::Back("app-3 ended: \u{1b}[31mexit status 3".to_owned()), "");
+    let deployments = [canary(), watched(), taken_back(), back, scaling()];
+    for sample in [settled(), coming_up(), crash_loop(), failed_build()].into_iter().chain(deployments) {
         for line in shown(&sample).lines() {
             assert!(line.width() <= 80, "{} columns: {line}", line.width());
             assert!(!line.contains('\u{1b}'), "{line:?}");
@@ -42,6 +49,8 @@ fn a_block_has_a_line_per_tier_that_never_wraps() {
         ("block_coming_up", coming_up()),
         ("block_crash_loop", crash_loop()),
         ("block_failed_build", failed_build()),
+        ("block_canary", canary()),
+        ("block_watched", watched()),
     ] {
         let lines = progress::block(&sample, clock, SIGNS, 80);
         assert!(lines.iter().all(|line| line.width() <= 80), "{lines:#?}");
@@ -149,4 +158,111 @@ fn numbers_are_taken_in_at_a_glance() {
         times,
         ["1970-01-01 00:00:00", "2000-02-29 00:00:00", "2024-02-29 12:34:56", "2099-12-31 23:59:59"]
     );
+}
+
+#[test]
+fn a_deployment_is_told_while_it_is_under_way_watched_or_failed_lately() {
+    assert_snapshot!("status_canary", shown(&canary()));
+    assert_snapshot!("status_canary_ascii", status::status(&canary(), Style::PLAIN, 80, &Typed::plain()));
+    assert_snapshot!("status_watched", shown(&watched()));
+    assert_snapshot!("status_taken_back", shown(&taken_back()));
+    let mut long_ago = taken_back();
+    assert!(deployment::notable(&long_ago).is_some());
+    if let Some(deployment) = &mut long_ago.deployment {
+        deployment.age = Millis::from_secs(90_000);
+    }
+    assert!(deployment::notable(&long_ago).is_none());
+    assert!(deployment::notable(&deploying(Phase::Done, "")).is_none());
+    assert!(deployment::under_way(&taken_back()).is_none());
+}
+
+#[test]
+fn a_status_tells_what_decides_a_count_and_which_environment_it_is() {
+    assert_snapshot!("status_scaling", shown(&scaling()));
+    let mut staging = settled();
+    staging.environment = "staging".parse().unwrap();
+    assert!(shown(&staging).contains("foobar@staging is serving"), "{}", shown(&staging));
+    let next = [("stoa -e staging status".to_owned(), "how it stands")];
+    let arrival = progress::arrival(&staging, Millis(1), SIGNS, &next);
+    assert!(arrival.contains("foobar@staging is serving"), "{arrival}");
+}
+
+#[test]
+fn a_deployment_is_news_when_it_does_something_else_and_not_when_a_figure_moves() {
+    let news = |before: &_, now: &_| progress::news(Some(before), now, Millis(2_000), Style::PLAIN);
+    let prepare = |text: &str| deploying(Phase::Prepare, text);
+    assert_snapshot!(
+        "news_deploying",
+        [
+            news(&settled(), &prepare("it is built (3 s so far)")),
+            news(&prepare("it is built (3 s so far)"), &prepare("it is built (4 s so far)")),
+            news(&prepare("it is built (4 s so far)"), &prepare("`migrate` runs (1 s so far)")),
+            news(&prepare(""), &canary()),
+            news(&canary(), &watched()),
+        ]
+        .concat()
+        .join("\n")
+    );
+}
+
+#[test]
+fn releases_are_a_table_the_newest_first() {
+    let now = 1_795_416_590_123;
+    let one =
+        |release: stoa_model::ReleaseId, state, ago: Option<u64>, kind, failed: Option<&str>| ReleaseStatus {
+            release,
+            state,
+            number: ago.map(DeployNumber),
+            kind,
+            by: if ago.is_some() { "anna@laptop".to_owned() } else { String::new() },
+            at_unix_ms: ago.map(|ago| now - ago * 1000),
+            reference: if ago.is_some() {
+                "feature/a-long-name-of-a-branch".to_owned()
+            } else {
+                String::new()
+            },
+            failed: failed.map(str::to_owned),
+        };
+    let id = |number, commit| stoa_model::ReleaseId::new(number, commit).unwrap();
+    let why = "12 of 240 answers (5.0 %) of the new release failed, of the old one 3 of 4800 (0.1 %) at the same time";
+    let all = [
+        one(id(12, "9f8e7d6"), ReleaseStanding::Failed, Some(30), Some(DeployKind::Promote), Some(why)),
+        one(newer(), ReleaseStanding::Live, Some(200), Some(DeployKind::Rollback), None),
+        one(release(), ReleaseStanding::Built, Some(9_000), Some(DeployKind::Deploy), None),
+        one(id(2, "0123456"), ReleaseStanding::Removed, None, None, None),
+    ];
+    let text = releases::releases(&all, now, SIGNS, 80);
+    assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+    assert_snapshot!("releases", text);
+}
+
+#[test]
+fn secrets_are_names_and_what_is_missing() {
+    let one = |name: &str, set, used| SecretStatus {
+        name: stoa_model::config::secret_name(name).unwrap(),
+        set,
+        used,
+    };
+    let all = [one("STRIPE_KEY", true, true), one("OLD_KEY", true, false), one("MAIL_PASSWORD", false, true)];
+    assert_snapshot!("secrets", secrets::secrets(&all, SIGNS, &Typed::plain()));
+    assert_snapshot!("secrets_none", secrets::secrets(&[], SIGNS, &Typed::plain()));
+}
+
+#[test]
+fn a_dry_run_tells_the_steps_in_order() {
+    let steps = [
+        "release 4-1a2b3c4 is built",
+        "`python3 migrate.py` runs once, for at most 10 min 0 s; where it fails, nothing is changed",
+        "5 % of the requests go to the new release for at least 60 s, then 25 %, then 50 %",
+    ];
+    let mut told = DeployPreview {
+        from: Some(release()),
+        to: newer(),
+        built: false,
+        steps: steps.map(str::to_owned).to_vec(),
+        warnings: Vec::new(),
+    };
+    assert_snapshot!("dry_run", preview::preview(&told, "foobar@staging", SIGNS, 80));
+    (told.from, told.built, told.steps) = (Some(newer()), true, Vec::new());
+    assert_snapshot!("dry_run_nothing", preview::preview(&told, "foobar", SIGNS, 80));
 }
