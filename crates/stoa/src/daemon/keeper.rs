@@ -5,7 +5,7 @@
 //! an init.
 
 use super::start::own_program;
-use rustix::process::{WaitOptions, WaitStatus};
+use rustix::process::{Signal, WaitOptions, WaitStatus};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use stoa_model::Paths;
@@ -38,6 +38,8 @@ pub(crate) fn keep(paths: &Paths) -> std::io::Result<()> {
         if began.elapsed() > LIVED {
             (delay, lived) = (FIRST_DELAY, true);
         }
+        // One that was killed, by hand or by the kernel for want of memory, did not end by a fault of its own.
+        lived |= status.terminating_signal() == Some(Signal::KILL.as_raw());
         // One that never lived has been given up by the command that wanted it, and a site whose folder
         // is gone wants none: either would otherwise be tried for as long as the machine is up.
         if !paths.run().exists() || (delay >= LAST_DELAY && !lived) {
