@@ -4,16 +4,17 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Runs it in `folder`, with a home of its own.
+/// It, in `folder`, with a home of its own.
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stoa"));
+    command.args(arguments).current_dir(folder);
+    command.env("HOME", folder).env_remove("XDG_STATE_HOME").env("LC_ALL", "C.UTF-8");
+    command
+}
+
+/// Runs it with nothing on its standard input.
 fn stoa(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_stoa"))
-        .args(arguments)
-        .current_dir(folder)
-        .env("HOME", folder)
-        .env_remove("XDG_STATE_HOME")
-        .env("LC_ALL", "C.UTF-8")
-        .output()
-        .unwrap()
+    command(folder, arguments).stdin(std::process::Stdio::null()).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -105,6 +106,124 @@ fn a_site_that_is_not_running_says_so_and_what_to_type() {
     assert!(down.status.success() && text(&down.stdout).contains("was not running"), "{down:?}");
     refused(folder.path(), &["down", "--state", state], 2, &["--yes"]);
     assert!(!Path::new(state).exists(), "nothing was made by asking");
+}
+
+const SHOP: &str = "[site]\nname = \"shop\"\ndomain = \"shop.example\"\n[app]\nrun = \"./serve\"\n\
+    secrets = [\"MAIL_PASSWORD\"]\n[environments.staging]\n";
+
+#[test]
+fn what_is_no_environment_is_refused_with_those_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stoa.toml"), SHOP).unwrap();
+    for verb in [&["up"][..], &["plan"], &["status"], &["deploy"], &["secrets", "list"], &["down"]] {
+        let arguments: Vec<&str> = ["-e", "stagin"].into_iter().chain(verb.iter().copied()).collect();
+        refused(folder.path(), &arguments, 2, &["stagin", "staging"]);
+    }
+    refused(folder.path(), &["-e", "Staging", "status"], 2, &["a-z, 0-9"]);
+    refused(folder.path(), &["-e", "", "status"], 2, &["a-z, 0-9"]);
+    let state = folder.path().join("st@staging");
+    let state = state.to_str().unwrap();
+    refused(folder.path(), &["-e", "production", "--state", state, "status"], 2, &["do not go together"]);
+    // What is to be typed next works for the environment that was meant.
+    let next = &["is not running", "-e staging up"];
+    refused(folder.path(), &["-e", "staging", "status"], 1, &[next[0], next[1], "shop@staging"]);
+    refused(folder.path(), &["status", "--state", state], 1, &[next[0], next[1], "shop@staging"]);
+    for verb in [&["deploy"][..], &["rollback"], &["releases"], &["scale", "app=2"], &["events"]] {
+        let arguments: Vec<&str> = ["-e", "staging"].into_iter().chain(verb.iter().copied()).collect();
+        refused(folder.path(), &arguments, 1, next);
+    }
+    refused(folder.path(), &["-e", "staging", "logs", "deploy"], 1, &["-e staging up"]);
+    refused(folder.path(), &["promote", "production"], 2, &["to itself", "promote staging"]);
+    refused(folder.path(), &["-e", "staging", "promote", "staging"], 2, &["to itself", "to production"]);
+    refused(folder.path(), &["promote", "staging"], 1, &["staging runs no release", "-e staging up"]);
+}
+
+#[test]
+fn a_secret_in_an_argument_is_refused_and_never_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stoa.toml"), SHOP).unwrap();
+    let typed = "a secret's value was typed as an argument";
+    let odd = "arguments of `stoa secrets` were not understood";
+    for (arguments, words) in [
+        (&["secrets", "set", "STRIPE_KEY", "sk_live_1"][..], [typed, "secrets set NAME"]),
+        (&["secrets", "set", "STRIPE_KEY=sk_live_1"], [typed, "secrets set NAME < FILE"]),
+        (&["secrets", "set", "sk_live_1", "STRIPE_KEY"], [typed, "history"]),
+        (&["secrets", "unset", "STRIPE_KEY", "sk_live_1"], [typed, "history"]),
+        (&["secrets", "set", "sk_live_1"], ["cannot be the name", "such as STRIPE_KEY"]),
+        (&["secrets", "set", "STRIPE_KEY", "--sk_live_1"], [odd, "may be a secret"]),
+        (&["secrets", "sk_live_1"], [odd, "may be a secret"]),
+        (&["-e", "staging", "secrets", "set", "STRIPE_KEY", "sk_live_1"], [typed, "secrets set NAME"]),
+    ] {
+        refused(folder.path(), arguments, 2, &words);
+        let json: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
+        for output in [stoa(folder.path(), arguments), stoa(folder.path(), &json)] {
+            assert!(!format!("{output:?}").contains("sk_live_1"), "{output:?}");
+        }
+    }
+    refused(folder.path(), &["secrets", "set", "PATH"], 2, &["cannot be the name", "PATH"]);
+    refused(folder.path(), &["secrets", "set", "DATABASE_URL"], 2, &["DATABASE_URL is set by Stoa"]);
+}
+
+#[test]
+fn a_secret_is_set_before_the_site_is_first_up() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stoa.toml"), SHOP).unwrap();
+    let state = folder.path().join("st");
+    let state = state.to_str().unwrap();
+    let run = |environment: &str, arguments: &[&str]| {
+        let options = ["-e", environment, "--state", state];
+        let mut child = command(folder.path(), &[&options, arguments].concat())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that reads nothing has closed it.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"hunter2\n");
+        let output = child.wait_with_output().unwrap();
+        assert!(!format!("{output:?}").contains("hunter2"), "{output:?}");
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let says = |(code, told): (Option<i32>, String), wanted: i32, words: &[&str]| {
+        assert_eq!(code, Some(wanted), "{told}");
+        words.iter().for_each(|word| assert!(told.contains(word), "{word:?} is not in {told}"));
+    };
+    says(
+        run("staging", &["secrets", "list"]),
+        0,
+        &["MAIL_PASSWORD  missing", "-e staging secrets set MAIL_PASSWORD"],
+    );
+    assert!(!Path::new(state).exists(), "nothing was made by asking");
+    says(run("staging", &["secrets", "set", "MAIL_PASSWORD"]), 0, &["MAIL_PASSWORD is set", "-e staging up"]);
+    says(run("staging", &["secrets", "list"]), 0, &["MAIL_PASSWORD  set"]);
+    says(run("production", &["secrets", "list"]), 0, &["MAIL_PASSWORD  missing"]);
+    let kept = std::fs::read(format!("{state}@staging/secrets.age")).unwrap();
+    assert!(!kept.windows(7).any(|part| part == b"hunter2"));
+    says(run("staging", &["secrets", "unset", "MAIL_PASSWORD"]), 0, &["taken away"]);
+    says(run("staging", &["secrets", "unset", "MAIL_PASSWORD"]), 1, &["there is no secret", "secrets list"]);
+}
+
+#[test]
+fn a_destroyed_production_tells_which_environments_are_left() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stoa.toml"), SHOP).unwrap();
+    let state = |name: &str| folder.path().join(name);
+    for name in ["st", "st@staging"] {
+        std::fs::create_dir(state(name)).unwrap();
+        std::fs::write(state(name).join("state.db"), "").unwrap();
+    }
+    let path = state("st");
+    let down = stoa(folder.path(), &["down", "--destroy", "--yes", "--state", path.to_str().unwrap()]);
+    let told = text(&down.stdout);
+    assert!(down.status.success() && !state("st").exists() && state("st@staging").exists(), "{down:?}");
+    assert!(
+        told.contains("its environment staging is down") && told.contains("-e staging down --destroy"),
+        "{told}"
+    );
+    let options = ["-e", "staging", "--state", path.to_str().unwrap()];
+    let down = stoa(folder.path(), &[&options, &["down", "--destroy", "--yes"][..]].concat());
+    assert!(down.status.success() && !state("st@staging").exists(), "{down:?}");
+    assert!(text(&down.stdout).contains("shop@staging"), "{down:?}");
 }
 
 #[test]

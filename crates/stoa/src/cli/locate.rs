@@ -81,6 +81,7 @@ impl Place {
         let file = self.file(global, folder)?.ok_or_else(|| no_file(&self.current))?;
         let text = read(&file)?;
         let Meant { environment, state } = self.meant(global)?;
+        known(&file, &text, &environment)?;
         let home = file.parent().unwrap_or(Path::new("/"));
         let site = config::parse_environment(&text, home, &environment);
         let site = site.map_err(|errors| Failure::config(ConfigReport::new(&file, &text, errors)))?;
@@ -107,7 +108,7 @@ impl Place {
         };
         let paths = fitting(of_environment(&base, &environment))?;
         if let Some(file) = file.as_deref().filter(|_| !paths.root().exists()) {
-            known(file, &environment)?;
+            known(file, &read(file)?, &environment)?;
         }
         Ok(Located { name, file, environment, paths, base, guessed })
     }
@@ -292,10 +293,9 @@ fn states_in(folder: &Path) -> Vec<(SiteName, EnvironmentName)> {
     states.filter_map(site).collect()
 }
 
-/// Refuses an environment that the file does not have and that has no state either.
-fn known(file: &Path, environment: &EnvironmentName) -> Outcome<()> {
-    let text = read(file)?;
-    let all = config::environments(&text);
+/// Refuses an environment that the file does not have.
+fn known(file: &Path, text: &str, environment: &EnvironmentName) -> Outcome<()> {
+    let all = config::environments(text);
     // What cannot be read as TOML tells nothing about environments.
     if environment.is_production() || all.contains(environment) || text.parse::<toml::Table>().is_err() {
         return Ok(());
