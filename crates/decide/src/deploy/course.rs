@@ -80,8 +80,9 @@ fn take_over(plan: &Planner<'_>, to: &ReleaseId, from: Option<&ReleaseId>, rollb
         Strategy::Canary => {
             let share = |percent: &u8| {
                 let count = (wanted * usize::from(*percent)).div_ceil(100).max(1);
+                let get = if count == 1 { "gets" } else { "get" };
                 format!(
-                    "{} of {to} get {percent} % of the requests for {}, and until {} are answered",
+                    "{} of {to} {get} {percent} % of the requests for {} at least, and until {} are answered",
                     instances(count),
                     rules.hold,
                     rules.min_requests

@@ -23,6 +23,13 @@ pub(super) fn order(scene: &mut Scene, number: u32, kind: DeployKind) {
     scene.host.releases.entry(release(number)).or_insert(ReleaseState::Taken);
 }
 
+/// Nothing is held or watched for longer than a few turns.
+pub(super) fn hurry(scene: &mut Scene) {
+    let rules = &mut scene.intent.site.deploy;
+    (rules.hold, rules.watch_after) = (Millis::from_secs(2), Millis::from_secs(3));
+    rules.keep_warm = Millis::from_secs(5);
+}
+
 pub(super) fn command(words: &str) -> Option<CommandLine> {
     Some(CommandLine::parse(words).unwrap())
 }
@@ -40,12 +47,13 @@ pub(super) fn story(scene: &mut Scene) -> String {
         let share = plan.routes.canary.as_ref().map(|canary| format!(" {} %", canary.percent));
         let app: Vec<_> = plan.routes.app.iter().map(|route| route.instance.to_string()).collect();
         let line = format!(
-            "{:<44} {:<10} {}{}\n",
+            "{:<44} {:<10} {}{}",
             steps.join(", "),
             phase(scene).word(),
             app.join(" "),
             share.unwrap_or_default()
         );
+        let line = format!("{}\n", line.trim_end());
         if !story.ends_with(&line) {
             story.push_str(&line);
         }
@@ -370,7 +378,7 @@ fn interrupted_anywhere_it_converges() {
         for cut in 0..40 {
             let mut scene = ordered(strategy);
             scene.intent.site.deploy.migrate = command("./migrate.sh");
-            scene.intent.site.deploy.hold = Millis::from_secs(2);
+            hurry(&mut scene);
             for turn in 0..1000 {
                 if turn == cut {
                     forget(&mut scene);

@@ -1,7 +1,7 @@
 //! What happens while a deployment is under way: another order, another count, a new daemon, another
 //! clock. It goes on or back, and nothing is left over.
 
-use super::deploying::{command, forget, newcomers, order, ordered, phase, story, until};
+use super::deploying::{command, forget, hurry, newcomers, order, ordered, phase, story, until};
 use super::scene::{Scene, id, release};
 use crate::course;
 use proptest::prelude::*;
@@ -33,7 +33,7 @@ fn another_order_takes_the_place_of_the_one_under_way() {
     for strategy in STRATEGIES {
         for cut in 0..30 {
             let mut scene = ordered(strategy);
-            scene.intent.site.deploy.hold = Millis::from_secs(2);
+            hurry(&mut scene);
             for _ in 0..cut {
                 scene.turn();
             }
@@ -57,7 +57,7 @@ fn a_rollback_at_any_moment_goes_back() {
     for strategy in STRATEGIES {
         for cut in 0..30 {
             let mut scene = ordered(strategy);
-            scene.intent.site.deploy.hold = Millis::from_secs(2);
+            hurry(&mut scene);
             for _ in 0..cut {
                 scene.turn();
             }
@@ -88,7 +88,11 @@ fn while_it_is_watched_the_site_is_at_rest() {
         assert_eq!(phase(&scene), Phase::Watch, "{strategy:?}");
         let before = (scene.roster.clone(), scene.routes.clone());
         scene.turn();
-        assert_eq!((&scene.roster, &scene.routes), (&before.0, &before.1), "{strategy:?}: each change is a write");
+        assert_eq!(
+            (&scene.roster, &scene.routes),
+            (&before.0, &before.1),
+            "{strategy:?}: each change is a write"
+        );
         let warm = usize::from(strategy == How::BlueGreen) * 2;
         assert_eq!(scene.roster.tier(Tier::App).count(), 2 + warm, "{strategy:?}");
     }
@@ -99,7 +103,7 @@ fn a_new_daemon_takes_nobody_out_of_the_routes() {
     for strategy in STRATEGIES {
         for cut in 0..30 {
             let mut scene = ordered(strategy);
-            scene.intent.site.deploy.hold = Millis::from_secs(2);
+            hurry(&mut scene);
             for _ in 0..cut {
                 scene.turn();
             }
@@ -107,7 +111,8 @@ fn a_new_daemon_takes_nobody_out_of_the_routes() {
             forget(&mut scene);
             let now = scene.plan().routes;
             let left = |r: &&stoa_model::routes::Route| !now.app.iter().any(|n| n.instance == r.instance);
-            let staying = |r: &&stoa_model::routes::Route| scene.roster.instances[&r.instance].retiring.is_none();
+            let staying =
+                |r: &&stoa_model::routes::Route| scene.roster.instances[&r.instance].retiring.is_none();
             let out: Vec<_> = before.app.iter().filter(left).filter(staying).collect();
             assert!(out.is_empty(), "{strategy:?} cut {cut}: {out:?}");
             assert_eq!(now.canary, before.canary, "{strategy:?} cut {cut}");
@@ -133,7 +138,7 @@ fn a_machine_that_was_rebooted_goes_on_with_what_it_had_begun() {
     for strategy in STRATEGIES {
         for cut in 0..20 {
             let mut scene = ordered(strategy);
-            scene.intent.site.deploy.hold = Millis::from_secs(2);
+            hurry(&mut scene);
             for _ in 0..cut {
                 scene.turn();
             }
@@ -159,30 +164,30 @@ fn new_ones_are_sent_requests_after_so_many_checks_in_a_row() {
         let plan = scene.plan();
         assert_eq!(scene.routed(&plan), "web-1 web-2 app-1 app-2");
     }
-    insta::assert_snapshot!(scene.waits(WaitKind::Progress, "app-3"), @"");
+    insta::assert_snapshot!(scene.waits(WaitKind::Progress, "app-3"), @"its check has passed 3 times in a row; 2 so far");
     let (since, last) = (scene.now, scene.now);
     scene.running(id("app-3")).health = Health::Healthy { since, last, passes: 3 };
     assert_eq!(scene.routed(&scene.plan()), "web-1 web-2 app-1 app-2 app-3");
     scene.host.static_roots = vec![release(1)];
     assert_eq!(scene.routed(&scene.plan()), "web-1 web-2 app-1 app-2");
-    insta::assert_snapshot!(scene.waits(WaitKind::Progress, "app-3"), @"");
+    insta::assert_snapshot!(scene.waits(WaitKind::Progress, "app-3"), @"nginx looks for static files in 2-abcdef0, so that its pages find theirs");
 }
 
 #[test]
 fn a_batch_at_a_time_and_never_more_than_the_surge() {
-    for (batch, surge, most) in [(1, 1, 5), (2, 2, 6), (3, 1, 5), (4, 4, 8), (2, 9, 6)] {
+    for (batch, surge, most) in [(1, 1, 5), (2, 2, 6), (3, 1, 5), (4, 4, 8), (2, 9, 8)] {
         let mut scene = Scene::settled();
         scene.intent.scale.insert(Tier::App, 4);
         scene.settle();
         (scene.intent.site.deploy.batch, scene.intent.site.deploy.max_surge) = (batch, surge);
         order(&mut scene, 2, DeployKind::Deploy);
         let mut highest = 0;
-        while phase(&scene) != Phase::Done {
+        for _ in 0..200 {
             scene.turn();
             highest = highest.max(scene.roster.tier(Tier::App).count());
             assert!(scene.routes.app.len() >= 4);
         }
-        assert_eq!(highest, most, "batch {batch}, surge {surge}");
+        assert_eq!((highest, phase(&scene)), (most, Phase::Done), "batch {batch}, surge {surge}");
     }
 }
 
@@ -200,7 +205,15 @@ fn the_first_release_of_all_has_nothing_to_be_compared_with() {
     let mut scene = Scene::new();
     scene.intent.site.deploy.strategy = How::Canary;
     scene.intent.site.deploy.migrate = command("./migrate.sh");
-    insta::assert_snapshot!(story(&mut scene), @"");
+    insta::assert_snapshot!(story(&mut scene), @r#"
+    build 1-abcdef0, start balancer-1, start balancer-2, prepare database-1, prepare database-2, start cache-1, start web-1, start web-2 preparing
+    start database-1, start database-2, publish 1-abcdef0 preparing
+    promote database-1                           preparing
+    follow database-2, run migrate-0             preparing
+    start app-1, start app-2                     rolling
+                                                 rolling    app-1 app-2
+                                                 done       app-1 app-2
+    "#);
 }
 
 #[test]
@@ -243,7 +256,7 @@ fn a_task_that_cannot_be_begun_fails_the_deployment() {
     assert_eq!(phase(&scene), Phase::Prepare);
     scene.host.failures.insert(key, StepFailure { at: scene.now, attempts: 4, error });
     scene.turn();
-    insta::assert_snapshot!(format!("{:?}", phase(&scene)), @"");
+    insta::assert_snapshot!(format!("{:?}", phase(&scene)), @r#"Failed("its `migrate` could not be begun: the secret STRIPE_KEY has no value")"#);
     assert_eq!(newcomers(&scene), []);
 }
 
@@ -260,9 +273,40 @@ fn what_a_deployment_would_do_is_told_before_it_is_begun() {
         scene.intent.site.deploy.migrate = command("./migrate.sh");
         scene.intent.deploy.kind = kind;
         let observed = scene.observed();
-        told.push_str(&format!("{strategy:?} {kind:?}\n  {}\n", course(&scene.input(&observed)).join("\n  ")));
+        told.push_str(&format!(
+            "{strategy:?} {kind:?}\n  {}\n",
+            course(&scene.input(&observed)).join("\n  ")
+        ));
     }
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @r#"
+    Rolling Deploy
+      2-abcdef0 is built
+      `migrate` is run once: `./migrate.sh`, for 10 min 0 s at most; if it fails, nothing changes
+      nginx finds the static files of 2-abcdef0
+      2 instances of 1-abcdef0 are replaced by 2-abcdef0, 1 at a time, with at most 1 more than 2 running; each new one is sent requests after 2 checks in a row
+      2-abcdef0 is watched for 1 min 0 s after it serves in full: if it errs more or is slower than 1-abcdef0, crashes or turns sick, 1-abcdef0 is brought back
+    BlueGreen Deploy
+      2-abcdef0 is built
+      `migrate` is run once: `./migrate.sh`, for 10 min 0 s at most; if it fails, nothing changes
+      nginx finds the static files of 2-abcdef0
+      2 instances of 2-abcdef0 are started beside 1-abcdef0; when all have passed 2 checks in a row, all requests go to them at once
+      the instances of 1-abcdef0 are kept running without requests for 5 min 0 s
+      2-abcdef0 is watched for 1 min 0 s after it serves in full: if it errs more or is slower than 1-abcdef0, crashes or turns sick, 1-abcdef0 is brought back
+    Canary Deploy
+      2-abcdef0 is built
+      `migrate` is run once: `./migrate.sh`, for 10 min 0 s at most; if it fails, nothing changes
+      nginx finds the static files of 2-abcdef0
+      1 instance of 2-abcdef0 gets 5 % of the requests for 1 min 0 s at least, and until 50 are answered
+      1 instance of 2-abcdef0 gets 25 % of the requests for 1 min 0 s at least, and until 50 are answered
+      1 instance of 2-abcdef0 gets 50 % of the requests for 1 min 0 s at least, and until 50 are answered
+      2 instances of 1-abcdef0 are replaced by 2-abcdef0, 1 at a time, with at most 1 more than 2 running; each new one is sent requests after 2 checks in a row
+      2-abcdef0 is watched for 1 min 0 s after it serves in full: if it errs more or is slower than 1-abcdef0, crashes or turns sick, 1-abcdef0 is brought back
+    Canary Rollback
+      2-abcdef0 is built
+      nginx finds the static files of 2-abcdef0
+      2 instances of 2-abcdef0 are started beside 1-abcdef0; when all have passed 2 checks in a row, all requests go to them at once
+      the instances of 1-abcdef0 are drained and stopped
+    "#);
 }
 
 proptest! {
@@ -278,8 +322,9 @@ proptest! {
         changes in prop::collection::vec((0..40usize, 1..6u16, any::<bool>()), 0..6),
     ) {
         let mut scene = ordered(strategy);
+        hurry(&mut scene);
         let rules = &mut scene.intent.site.deploy;
-        (rules.batch, rules.max_surge, rules.hold) = (batch, surge, Millis::from_secs(2));
+        (rules.batch, rules.max_surge) = (batch, surge);
         let least = changes.iter().map(|change| change.1).chain([2]).min().unwrap_or(1);
         for turn in 0..60 {
             for (_, count, daemon) in changes.iter().filter(|(at, ..)| *at == turn) {

@@ -24,7 +24,14 @@ fn after_the_switch_the_old_one_is_started_all_at_once_and_takes_over_as_it_pass
     scene.settle();
     let newcomer = newcomers(&scene)[0].to_string();
     scene.fails(&newcomer, 3, 3_000);
-    insta::assert_snapshot!(story(&mut scene), @"");
+    insta::assert_snapshot!(story(&mut scene), @r#"
+    start app-1, start app-4, publish 1-abcdef0  going back app-3
+                                                 going back app-1 app-4
+    stop app-2, stop app-3                       going back app-1 app-4
+                                                 going back app-1 app-4
+    publish 1-abcdef0                            failed     app-1 app-4
+                                                 failed     app-1 app-4
+    "#);
     assert_eq!(scene.roster.live, Some(release(1)));
 }
 
@@ -37,7 +44,13 @@ fn half_way_through_a_roll_the_old_ones_that_serve_are_joined() {
     }
     scene.turn();
     scene.fails("app-3", 3, 3_000);
-    insta::assert_snapshot!(story(&mut scene), @"");
+    insta::assert_snapshot!(story(&mut scene), @r#"
+    start app-4, stop app-2                      going back app-1
+    stop app-3                                   going back app-1 app-4
+                                                 going back app-1 app-4
+    publish 1-abcdef0                            failed     app-1 app-4
+                                                 failed     app-1 app-4
+    "#);
     assert_eq!(newcomers(&scene), []);
 }
 
@@ -93,7 +106,7 @@ fn a_release_that_cannot_be_started_is_taken_back() {
     let failure = StepFailure { at: scene.now, attempts: 4, error: "serve: no such program".to_owned() };
     scene.host.failures.insert(StepKey::from(format!("start {newcomer}")), failure);
     scene.turn();
-    insta::assert_snapshot!(format!("{:?}", phase(&scene)), @"");
+    insta::assert_snapshot!(format!("{:?}", phase(&scene)), @r#"Back("app-3 could not be started, 4 times in a row: serve: no such program")"#);
 }
 
 #[test]
