@@ -96,7 +96,7 @@ fn serve(
             if status.is_null() {
                 // As after `kill -9`: the connection breaks, the file stays, and another one binds it anew.
                 drop((stream, listener));
-                std::thread::sleep(Duration::from_millis(400));
+                wait_for_the_next_one();
                 std::fs::remove_file(socket).unwrap();
                 listener = UnixListener::bind(socket).unwrap();
                 continue;
@@ -112,6 +112,11 @@ fn serve(
         // A client that was interrupted takes no answer.
         let _ = stream.write_all((head + &body).as_bytes());
     }
+}
+
+/// For as long as a keeper takes to start another daemon.
+fn wait_for_the_next_one() {
+    std::thread::sleep(Duration::from_millis(400));
 }
 
 /// `METHOD PATH BODY`.
@@ -298,17 +303,21 @@ fn watching_lasts_until_the_judging_is_over() {
 fn ctrl_c_leaves_the_deployment_going() {
     let daemon = deploys(vec![standing(), canary()]);
     let child = daemon.command(&["deploy"]).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while daemon.looks() < 4 {
-        assert!(Instant::now() < deadline, "it never looked");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until_it_looked(&daemon, 4);
     interrupt(&child);
     says(
         &child.wait_with_output().unwrap(),
         1,
         &["interrupted", "deployment 12 to 8-1a2b3c4 goes on", " status"],
     );
+}
+
+fn until_it_looked(daemon: &Daemon, times: usize) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while daemon.looks() < times {
+        assert!(Instant::now() < deadline, "it never looked");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn interrupt(child: &Child) {

@@ -7,6 +7,7 @@ use super::follow::{End, Follow};
 use super::judge::{Asked, DeployJudge, Reason};
 use super::locate::Located;
 use super::provide::interrupted;
+use super::render::status::wrap;
 use super::render::units;
 use super::session::Session;
 use super::style::Mood;
@@ -77,8 +78,12 @@ impl<'a> Deploying<'a> {
         match follow.until(&mut self.session, |status, now| judge.look(status, now))? {
             End::Done(status, time) => {
                 let text = closing(accepted, &status);
-                let time = screen.style.dim(&units::seconds(time));
-                screen.say(&format!("{} {text}  {time}", screen.style.sign(Mood::Good)));
+                let sign = screen.style.sign(Mood::Good);
+                let line = format!("{text}; {}", units::seconds(time));
+                // Where nobody reads along, a line is a line.
+                let width = if screen.live { screen.width.saturating_sub(2) } else { usize::MAX };
+                let lines: Vec<String> = wrap(&line, width).collect();
+                screen.say(&format!("{sign} {}", lines.join("\n  ")));
                 screen.answer(&self.answer(accepted, "serves", &text, Some(&status)));
                 Ok(ExitCode::SUCCESS)
             }

@@ -1,7 +1,7 @@
 //! A line that is typed and not shown, and a text that is read whole: the ways in for a secret.
 
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, BufRead, IsTerminal, Read};
 
 /// Why nothing was read.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(crate) fn typed(most: usize) -> Result<String, Unread> {
 }
 
 /// Understands what a terminal sends for one line, letter by letter.
-fn line(from: impl Read, most: usize) -> Result<String, Unread> {
+fn line(from: impl BufRead, most: usize) -> Result<String, Unread> {
     const INTERRUPT: u8 = 3;
     const END: u8 = 4;
     const BACK: u8 = 8;

@@ -72,12 +72,13 @@ pub(crate) fn section(status: &Status, style: Style, width: usize) -> Vec<String
     let title = format!("{} {}{by}: ", kind(deployment.kind), deployment.to);
     let mut lines =
         vec![String::new(), format!("{} {}{}", style.sign(mood), style.bold(&title), style.mood(mood, &how))];
-    lines.extend(details(deployment, style, width, 2));
+    lines.extend(details(status, deployment, style, width, 2));
     lines
 }
 
 /// What it does now, its steps and figures, below its title.
 pub(crate) fn details(
+    status: &Status,
     deployment: &DeploymentStatus,
     style: Style,
     width: usize,
@@ -85,7 +86,7 @@ pub(crate) fn details(
 ) -> Vec<String> {
     let lead = " ".repeat(indent);
     let room = width.saturating_sub(indent);
-    let text = sentence(deployment);
+    let text = sentence(status, deployment);
     let mut lines: Vec<String> = Vec::new();
     if !text.is_empty() {
         lines.extend(wrap(&text, room).map(|line| format!("{lead}{}", style.fit(&line, room))));
@@ -103,10 +104,12 @@ pub(crate) fn details(
 }
 
 /// What it does now; empty where its phase says all of it.
-pub(crate) fn sentence(deployment: &DeploymentStatus) -> String {
+pub(crate) fn sentence(status: &Status, deployment: &DeploymentStatus) -> String {
+    let waits = status.waiting.iter().any(|waiting| waiting.until == deployment.text);
     match &deployment.phase {
         Phase::Back(why) | Phase::Failed(why) if deployment.text.is_empty() => harmless(why),
         Phase::Watch | Phase::Done => String::new(),
+        _ if waits => format!("waits until {}", harmless(&deployment.text)),
         _ => harmless(&deployment.text),
     }
 }
@@ -115,7 +118,8 @@ pub(crate) fn sentence(deployment: &DeploymentStatus) -> String {
 fn steps(deployment: &DeploymentStatus, style: Style) -> Option<String> {
     let last = deployment.steps.len();
     let now = match &deployment.phase {
-        _ if last == 0 => return None,
+        // The first release is shared with no other.
+        _ if last == 0 || deployment.from.is_none() => return None,
         Phase::Prepare | Phase::Raise => 0,
         Phase::Canary { step } => *step,
         Phase::Roll => last,

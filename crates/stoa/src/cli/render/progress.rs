@@ -35,7 +35,7 @@ pub(crate) fn block(status: &Status, clock: Clock, style: Style, width: usize) -
         let (kind, to) = (deployment::kind(deploying.kind), deploying.to.to_string());
         let mood = deployment::mood(&deploying.phase);
         lines.push(line(style, mood, kind, &to, "", &deployment::phase(deploying)));
-        lines.extend(deployment::details(deploying, style, width, 6));
+        lines.extend(deployment::details(status, deploying, style, width, 6));
     }
     let (mood, mut words) = build(status);
     if let (BuildStatus::Building, Some(time)) = (&status.build, clock.building) {
@@ -70,7 +70,7 @@ pub(crate) fn news(before: Option<&Status>, now: &Status, since: Millis, style: 
         let words = |one: &DeploymentStatus| one.text.replace(|c: char| c.is_ascii_digit(), "");
         let told = |one: &DeploymentStatus| (one.number, one.phase.clone(), one.percent, words(one));
         if was.map(told) != Some(told(deploying)) {
-            let text = match deployment::sentence(deploying) {
+            let text = match deployment::sentence(now, deploying) {
                 text if text.is_empty() => text,
                 text => format!(": {text}"),
             };
