@@ -75,7 +75,7 @@ pub struct UpstreamReport {
     pub tunnels: u32,
     /// Why nothing is sent to it now, where it was ejected.
     pub ejected: Option<String>,
-    /// What was sent to it since the role started.
+    /// What was sent to it since the role started or, where a report did not name it, since it is named again.
     pub traffic: Traffic,
 }
 

@@ -48,6 +48,11 @@ fn routes_are_acknowledged_and_the_gone_drain_to_zero() {
     assert_eq!(report.instances[&id("web-1")].traffic.status[1], 2, "with its last answer");
     assert_eq!(slow.message(false).unwrap().text(), "old");
     role.report_until(|report| !report.instances.contains_key(&id("web-1")));
+    // Its number is used again, by what has answered nothing yet.
+    role.routes.web.push(route("web-1", &old, 2));
+    role.apply();
+    let report = role.report_until(|_| true);
+    assert_eq!(report.instances[&id("web-1")].traffic.status[1], 0);
 }
 
 #[test]

@@ -13,6 +13,9 @@ const ABOVE_LAST: f64 = 1.5;
 /// Buckets of durations.
 type Buckets = [u64; DURATION_BOUNDS_MS.len() + 1];
 
+/// What an instance has answered before it was named.
+const NOTHING: (u64, u64, Buckets) = (0, 0, [0; DURATION_BOUNDS_MS.len() + 1]);
+
 /// What all balancers had counted when they were read last.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reading {
@@ -55,8 +58,8 @@ struct Counted {
     web: [u64; 2],
     held: f64,
     waiting: u32,
-    /// By instance, those that the last report no longer named included: when one is named again, its
-    /// counters go on from there.
+    /// By instance: answers, their time in microseconds, their durations. One that a report does not name is
+    /// forgotten, and counted from zero when it comes again.
     instances: BTreeMap<InstanceId, (u64, u64, Buckets)>,
 }
 
@@ -71,10 +74,8 @@ impl Reading {
         }
         self.at = Some(now);
         let balancers = std::mem::take(&mut self.balancers);
-        for (id, started, report) in reports {
-            let known = balancers.get(id).filter(|known| known.started == *started);
-            self.balancers.insert(*id, Counted::new(*started, report, known));
-        }
+        self.balancers
+            .extend(reports.iter().map(|(id, started, report)| (*id, Counted::new(*started, report))));
         let span = now.0.checked_sub(before?.0).filter(|span| (1..=SPAN_MAX_MS).contains(span))?;
         // Nobody reports, or not the same ones as before: a part of the span is missing.
         if balancers.is_empty() || !balancers.keys().eq(self.balancers.keys()) {
@@ -89,14 +90,14 @@ impl Reading {
 }
 
 impl Counted {
-    fn new(started: Time, report: &Report, known: Option<&Counted>) -> Self {
+    fn new(started: Time, report: &Report) -> Self {
         let answered = |traffic: &Traffic| traffic.status.iter().sum::<u64>();
         let of_app = || report.instances.iter().filter(|(id, _)| id.tier == Tier::App);
-        let mut instances = known.map(|known| known.instances.clone()).unwrap_or_default();
-        instances.extend(of_app().map(|(id, upstream)| {
+        let instances = of_app().map(|(id, upstream)| {
             let traffic = &upstream.traffic;
             (*id, (answered(traffic), traffic.duration_sum_us, traffic.durations))
-        }));
+        });
+        let instances = instances.collect();
         // A tunnel may be open for hours and ask for nothing.
         let held: u32 = of_app().map(|(_, up)| up.in_flight.saturating_sub(up.tunnels)).sum();
         let web = answered(&report.web_face);
@@ -133,8 +134,7 @@ impl Growth {
         self.held[0] += old.held;
         self.held[1] += new.held;
         for (id, (count, time_us, durations)) in &new.instances {
-            // One seen for the first time may have been there before anybody read: it begins here.
-            let Some((old_count, old_time_us, old_durations)) = old.instances.get(id) else { continue };
+            let (old_count, old_time_us, old_durations) = old.instances.get(id).unwrap_or(&NOTHING);
             self.by_instances.count += count.checked_sub(*old_count)?;
             self.by_instances.time += grown(*old_time_us, *time_us)? / 1e6;
             let sums = self.by_instances.durations.iter_mut();

@@ -1,7 +1,7 @@
 //! Reports in, samples out, as tables.
 
 use super::*;
-use stoa_model::control::{DURATION_BOUNDS_MS, Queue, Traffic, UpstreamReport};
+use stoa_model::control::{DURATION_BOUNDS_MS, Queue, Traffic};
 use stoa_model::demand::Demand;
 
 const APP_1: &str = "app-1";
@@ -288,19 +288,24 @@ fn instances_come_and_go_within_the_reports() {
     let (mut sampler, mut balancer) = (Sampler::new(), Balancer::default());
     balancer.answers(100, 10);
     sample(&mut sampler, 1000, &balancer);
-    // Seen for the first time with a past that nobody read: it is not an answer of this second.
-    let mut with_past = balancer.clone();
-    let traffic = Traffic { status: [0, 5000, 0, 0, 0], duration_sum_us: 60_000_000, ..Traffic::default() };
-    with_past.0.instances.insert(id("app-2"), UpstreamReport { traffic, ..UpstreamReport::default() });
-    let got = sample(&mut sampler, 2000, &with_past).unwrap();
-    assert_eq!((got.concurrency, got.service), (0.0, None));
-    // From then on it counts, also where the report has left it out for a while.
-    let gone = balancer.clone();
-    sample(&mut sampler, 3000, &gone).unwrap();
-    with_past.instance_answers("app-2", 50, 40);
-    let got = sample(&mut sampler, 4000, &with_past).unwrap();
+    // Named for the first time: what it has answered, it has answered since the last report.
+    let mut both = balancer.clone();
+    both.instance_answers("app-2", 50, 40);
+    let got = sample(&mut sampler, 2000, &both).unwrap();
     near("service", got.service.unwrap(), 0.04);
     near("concurrency", got.concurrency, 2.0);
+    // Forgotten by the balancer, and counted from zero when it comes again: as another release, perhaps.
+    both.0.instances.remove(&id("app-2"));
+    let got = sample(&mut sampler, 3000, &both).unwrap();
+    assert_eq!((got.concurrency, got.service), (0.0, None));
+    both.instance_answers("app-2", 10, 40);
+    let got = sample(&mut sampler, 4000, &both).unwrap();
+    near("service", got.service.unwrap(), 0.04);
+    near("concurrency", got.concurrency, 0.4);
+    // Forgotten and back within one span: some of it is missing.
+    both.0.instances.remove(&id("app-2"));
+    both.instance_answers("app-2", 5, 40);
+    assert_eq!(sample(&mut sampler, 5000, &both), None);
 }
 
 #[test]
