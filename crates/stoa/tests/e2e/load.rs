@@ -46,7 +46,12 @@ pub(crate) struct Tally {
     pub(crate) acknowledged: Vec<u64>,
     /// The longest wait for an answer.
     pub(crate) slowest: Duration,
+    /// How many waits were longer than [`SLOW`].
+    pub(crate) slow: u64,
 }
+
+/// A visitor notices a wait that is longer.
+pub(crate) const SLOW: Duration = Duration::from_secs(1);
 
 /// Visitors at work; they stop when asked to, or when this is dropped.
 pub(crate) struct Load {
@@ -115,6 +120,7 @@ impl Load {
             sum.lost.extend(tally.lost);
             sum.acknowledged.extend(tally.acknowledged);
             sum.slowest = sum.slowest.max(tally.slowest);
+            sum.slow += tally.slow;
         }
         sum.lost.sort_by_key(|lost| lost.at);
         sum
@@ -158,7 +164,9 @@ impl Visitor {
                     std::thread::park_timeout(Duration::from_millis(20));
                 }
             }
-            tally.slowest = tally.slowest.max(began.elapsed());
+            let waited = began.elapsed();
+            tally.slowest = tally.slowest.max(waited);
+            tally.slow += u64::from(waited > SLOW);
             if !self.pause.is_zero() {
                 std::thread::park_timeout(self.pause);
             }
