@@ -174,6 +174,8 @@ pub struct Waiting {
 pub enum WaitKind {
     /// It comes by itself.
     Progress,
+    /// Everything is done that may be, and it falls short of what is asked of the site: at rest, not well.
+    Limit,
     /// Something failed and is tried again later; the user may have to mend it.
     Trouble,
     /// Nothing more happens before the user does something.
@@ -325,8 +327,8 @@ impl fmt::Display for StepKey {
 }
 
 impl Plan {
-    /// Nothing to do and nothing to wait for.
+    /// Nothing to do, and nothing to wait for that anybody works on.
     pub fn settled(&self) -> bool {
-        self.steps.is_empty() && self.waiting.is_empty()
+        self.steps.is_empty() && self.waiting.iter().all(|waiting| waiting.kind == WaitKind::Limit)
     }
 }

@@ -53,7 +53,7 @@ fn say_unmeasured(plan: &mut Planner<'_>, tier: Tier, scaling: &Scaling) {
         "what is asked of it is measured again; nothing was for more than {FRESH}, so {} stay wanted",
         scaling.wanted
     );
-    plan.wait(WaitKind::Trouble, tier, until);
+    plan.wait(WaitKind::Limit, tier, until);
 }
 
 /// What keeps it from what is asked of it.
@@ -61,13 +61,13 @@ fn say_stuck(plan: &mut Planner<'_>, tier: Tier, rules: &ScaleRules, scaling: &S
     let now = plan.input.now;
     if let Some(ceiling) = scaling.ceiling.as_ref().filter(|ceiling| ceiling.until > now) {
         let until = format!("more than {} instances help: {}", scaling.wanted, ceiling.because);
-        plan.wait(WaitKind::Trouble, tier, until);
+        plan.wait(WaitKind::Limit, tier, until);
     } else if over && scaling.wanted >= rules.max {
         let what = match rules.target {
             Target::Wait(target) => format!("requests wait no longer than {target}"),
             Target::Utilisation(most) => format!("its processors are at most {:.0} % busy", most * 100.0),
         };
         let until = format!("{what}; it has {}, the most that are allowed", rules.max);
-        plan.wait(WaitKind::Trouble, tier, until);
+        plan.wait(WaitKind::Limit, tier, until);
     }
 }

@@ -3,6 +3,7 @@
 use super::failure::{Failure, Outcome};
 use super::judge::{Reason, Verdict};
 use super::render::progress::{self, Clock};
+use super::render::status::wrap;
 use super::screen::{Block, Screen};
 use super::session::Session;
 use super::style::harmless;
@@ -135,7 +136,10 @@ impl Follow<'_> {
         let lines = self.last_lines(status, reason);
         let lines = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().to_vec();
         let (what, why) = (typed.adapted(&harmless(&reason.what)), typed.adapted(&harmless(&reason.why)));
-        Failure::failed(what, why, next.join("\n")).with_lines(lines)
+        // A failure stands behind a margin of eight columns.
+        let width = if self.screen.live { self.screen.width.saturating_sub(8) } else { usize::MAX };
+        let why: Vec<String> = why.lines().flat_map(|line| wrap(line, width)).collect();
+        Failure::failed(what, why.join("\n"), next.join("\n")).with_lines(lines)
     }
 
     fn last_lines(&self, status: &Status, reason: &Reason) -> Vec<String> {

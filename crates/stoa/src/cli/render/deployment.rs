@@ -48,7 +48,7 @@ pub(crate) fn mood(phase: &Phase) -> Mood {
 pub(crate) fn phase(deployment: &DeploymentStatus) -> String {
     let word = deployment.phase.word();
     match (&deployment.phase, deployment.left) {
-        (Phase::Canary { .. }, _) => format!("{word} at {} %", deployment.percent),
+        (Phase::Canary { .. }, _) if deployment.percent > 0 => format!("{word} at {} %", deployment.percent),
         (Phase::Watch, Some(left)) if left.0 > 0 => format!("{word} for {} more", units::span(left)),
         // An old release may still be kept warm.
         (Phase::Watch, _) => "serves".to_owned(),

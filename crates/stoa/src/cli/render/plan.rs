@@ -34,6 +34,7 @@ pub(crate) fn plan(plan: &Plan, name: &str, style: Style, width: usize) -> Strin
     for waiting in &plan.waiting {
         let mark = match waiting.kind {
             WaitKind::Progress => "",
+            WaitKind::Limit => " (at its limit)",
             WaitKind::Trouble => " (in trouble)",
             WaitKind::Stuck => " (stuck until you do something)",
         };

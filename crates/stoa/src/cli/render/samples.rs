@@ -229,5 +229,7 @@ pub(crate) fn scaling() -> Status {
     let scaled = |because: &str| Some(ScalingStatus { min: 2, max: 8, because: because.to_owned() });
     status.tiers[2].scaling = scaled(because);
     status.tiers[3].scaling = scaled("nothing was measured yet");
+    let full = "more than 2 instances help: the machine is full: 98 % of its processors are in use";
+    status.waiting = vec![waiting("app", full, WaitKind::Limit)];
     status
 }

@@ -45,6 +45,7 @@ pub(crate) fn standing(status: &Status) -> (Mood, &'static str) {
         (Power::On, false) if waits(WaitKind::Stuck) => (Mood::Bad, "not serving, and stuck"),
         (Power::On, true) if trouble => (Mood::Bad, "serving, with trouble"),
         (Power::On, false) if trouble => (Mood::Bad, "not serving, in trouble"),
+        (Power::On, true) if waits(WaitKind::Limit) => (Mood::Bad, "serving, at its limit"),
         (Power::On, true) if status.settled => (Mood::Good, "serving"),
         (Power::On, true) => (Mood::Moving, "serving, and changing"),
         (Power::On, false) => (Mood::Moving, "coming up"),
@@ -217,6 +218,7 @@ pub(crate) fn list(status: &Status, style: Style, width: usize) -> Vec<String> {
     let kinds = [
         (WaitKind::Stuck, Mood::Bad, "stuck until you see to it that"),
         (WaitKind::Trouble, Mood::Bad, "in trouble, tried again until"),
+        (WaitKind::Limit, Mood::Bad, "at its limit until"),
         (WaitKind::Progress, Mood::Moving, "waiting until"),
     ];
     for (kind, mood, title) in kinds {
