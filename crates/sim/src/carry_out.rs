@@ -9,6 +9,7 @@ use stoa_model::{Action, InstanceId, Plan, Spec, Time};
 impl World {
     /// Puts a plan in force: stored first, then routes are sent and steps begun.
     pub(crate) fn adopt(&mut self, plan: &Plan, dies_between: bool) -> Result<(), String> {
+        truth::may_be_forgotten(self, &plan.roster)?;
         self.roster = plan.roster.clone();
         self.routes = plan.routes.clone();
         if dies_between {
@@ -24,6 +25,9 @@ impl World {
 
     fn begin(&mut self, action: Action) -> Result<(), String> {
         let fails = self.rng.chance(self.failing_steps);
+        if let Action::Run { task, .. } = &action {
+            truth::may_be_run(self, *task)?;
+        }
         let takes = match &action {
             Action::Build { .. } => self.rng.within(1_000, 9_000),
             Action::Prepare { .. } => self.rng.within(500, 4_000),

@@ -48,6 +48,24 @@ pub(crate) fn strike(world: &mut World) {
     }
 }
 
+/// What an operator asks for on a day without accidents; releases may be bad, and the daemon may die.
+pub(crate) fn order_something(world: &mut World) {
+    const ORDERS: &[fn(&mut World)] = &[
+        deploy,
+        deploy,
+        bad_from_the_start,
+        bad_from_the_start,
+        rollback,
+        change_rules,
+        restart_the_app,
+        kill_the_daemon,
+        kill_the_daemon,
+    ];
+    if let Some(order) = world.rng.pick(ORDERS) {
+        order(world);
+    }
+}
+
 /// Nothing goes wrong any more and what is asked for can be had.
 pub(crate) fn end(world: &mut World) {
     world.tell("nothing goes wrong from here on");
@@ -224,20 +242,40 @@ fn change_rules(world: &mut World) {
     world.intent.site.deploy = rules;
 }
 
+type Kind = (&'static str, fn(&mut World) -> &mut BTreeSet<ReleaseId>);
+
+/// Releases of which nothing is ever sent a request.
+const NEVER_READY: [Kind; 3] = [
+    ("cannot be built", |world| &mut world.bad_builds),
+    ("never becomes healthy", |world| &mut world.sick_releases),
+    ("cannot be migrated to", |world| &mut world.stuck_migrations),
+];
+
+/// Releases that fail once they run.
+const BAD_LATER: [Kind; 2] = [
+    ("turns sick after a while", |world| &mut world.fading_releases),
+    ("ends by itself", |world| &mut world.crashing_releases),
+];
+
 fn bad_deploy(world: &mut World) {
+    deploy_bad(world, &[NEVER_READY.as_slice(), &BAD_LATER].concat());
+}
+
+fn bad_from_the_start(world: &mut World) {
+    deploy_bad(world, &NEVER_READY);
+}
+
+fn deploy_bad(world: &mut World, kinds: &[Kind]) {
     deploy(world);
     let release = world.intent.release.clone();
-    type Kind = fn(&mut World) -> &mut BTreeSet<ReleaseId>;
-    let kinds: [(&str, Kind); 5] = [
-        ("cannot be built", |world| &mut world.bad_builds),
-        ("never becomes healthy", |world| &mut world.sick_releases),
-        ("turns sick after a while", |world| &mut world.fading_releases),
-        ("ends by itself", |world| &mut world.crashing_releases),
-        ("cannot be migrated to", |world| &mut world.stuck_migrations),
-    ];
-    let Some((what, kind)) = world.rng.pick(&kinds) else { return };
+    let Some((what, kind)) = world.rng.pick(kinds) else { return };
     world.tell(format!("{release} {what}"));
     kind(world).insert(release);
+}
+
+fn restart_the_app(world: &mut World) {
+    world.tell("restart app");
+    *world.intent.restarts.entry(Tier::App).or_default() += 1;
 }
 
 fn scale(world: &mut World) {

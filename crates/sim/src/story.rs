@@ -1,4 +1,5 @@
-//! One story from a seed: trouble for a while, then peace, in which the site has to settle.
+//! One story from a seed: trouble for a while, then peace, in which the site has to settle; or nothing but
+//! deployments, which visitors must never notice.
 
 use crate::world::World;
 use crate::{faults, truth};
@@ -37,6 +38,29 @@ pub fn run(seed: u64) -> Result<Summary, Box<Failure>> {
     outcome.map_err(|what| Box::new(Failure { seed, what, trace: world.trace }))
 }
 
+/// Plays the story of `seed` in which nothing goes wrong but releases and the daemon.
+pub fn run_deployments(seed: u64) -> Result<Summary, Box<Failure>> {
+    let mut world = World::new(seed);
+    let outcome = deploy_all_day(&mut world);
+    outcome.map_err(|what| Box::new(Failure { seed, what, trace: world.trace }))
+}
+
+fn deploy_all_day(world: &mut World) -> Result<Summary, String> {
+    let mut plans = come_to_rest(world)?.plans;
+    world.unnoticed = true;
+    let orders = world.rng.within(1, 12);
+    for _ in 0..orders {
+        faults::order_something(world);
+        let next = Time(world.now.0 + world.rng.within(100, 40_000));
+        while world.now < next {
+            plans += u32::from(turn(world)?.is_some());
+        }
+    }
+    let rest = come_to_rest(world)?;
+    truth::ended_for_a_reason(world)?;
+    Ok(Summary { plans: plans + rest.plans, ..rest })
+}
+
 fn play(world: &mut World) -> Result<Summary, String> {
     let mut plans = 0;
     let trouble_ends = Time(world.now.0 + world.rng.within(0, 150_000));
@@ -49,6 +73,13 @@ fn play(world: &mut World) -> Result<Summary, String> {
         plans += u32::from(turn(world)?.is_some());
     }
     faults::end(world);
+    let rest = come_to_rest(world)?;
+    Ok(Summary { plans: plans + rest.plans, ..rest })
+}
+
+/// Nothing happens any more: the site has to settle, and to stay so.
+fn come_to_rest(world: &mut World) -> Result<Summary, String> {
+    let mut plans = 0;
     let peace = world.now;
     loop {
         let watched = world.roster.deployment.as_ref().is_some_and(|d| d.phase == Phase::Watch);
@@ -95,6 +126,7 @@ fn turn(world: &mut World) -> Result<Option<Plan>, String> {
     truth::forgive_meddling(world);
     truth::one_writable(world)?;
     truth::only_proven_is_sent_to(world)?;
+    truth::enough_can_serve(world)?;
     Ok(plan)
 }
 

@@ -1,9 +1,11 @@
 //! The rules, against what is true in the world and `decide` never sees.
 
-use crate::world::World;
-use stoa_model::deployment::Phase;
+use crate::world::{Process, World};
+use stoa_model::deployment::{Phase, TaskState};
 use stoa_model::intent::Power;
-use stoa_model::{InstanceId, ReleaseId, Spec, Tier, Time};
+use stoa_model::observed::ReleaseState;
+use stoa_model::plan::TaskKind;
+use stoa_model::{InstanceId, Millis, ReleaseId, Roster, Spec, TaskId, Tier, Time};
 
 /// Never two writable primaries.
 pub(crate) fn one_writable(world: &World) -> Result<(), String> {
@@ -53,6 +55,73 @@ pub(crate) fn may_be_stopped(world: &World, id: InstanceId) -> Result<(), String
         }
     }
     Ok(())
+}
+
+/// What is forgotten is named by no living balancer's routes, unless its time to drain is over: its place
+/// is given to another, which would be sent what was meant for it.
+pub(crate) fn may_be_forgotten(world: &World, next: &Roster) -> Result<(), String> {
+    for (id, place) in &world.roster.instances {
+        let Some(since) = place.retiring.filter(|_| !next.instances.contains_key(id)) else { continue };
+        let grace = world.intent.site.app.as_ref().map_or(Millis(0), |app| app.stop_timeout);
+        if id.tier != Tier::App || world.now.since(since) > grace {
+            continue;
+        }
+        let names =
+            |process: &Process| process.served.as_ref().is_some_and(|served| served.routes.names(*id));
+        if let Some((balancer, _)) = world.processes.iter().find(|(_, process)| names(process)) {
+            return Err(format!("{id} is forgotten while {balancer} sends requests to it"));
+        }
+    }
+    Ok(())
+}
+
+/// Where nothing else goes wrong, no deployment leaves fewer than are wanted to serve, and no page is sent
+/// before its files are there.
+pub(crate) fn enough_can_serve(world: &World) -> Result<(), String> {
+    if !world.unnoticed {
+        return Ok(());
+    }
+    let serving = world.routes.app.iter().filter(|route| world.is_well(route.instance)).count();
+    let wanted = usize::from(world.intent.site.count(Tier::App).min);
+    if serving < wanted {
+        return Err(format!("{serving} instances can serve, {wanted} are wanted"));
+    }
+    let bare =
+        world.routes.app.iter().find(|route| {
+            route.release.as_ref().is_some_and(|release| !world.static_roots.contains(release))
+        });
+    match bare {
+        Some(route) => Err(format!("{} is sent requests, and its files are nowhere", route.instance)),
+        None => Ok(()),
+    }
+}
+
+/// A task that has begun is never begun again.
+pub(crate) fn may_be_run(world: &World, task: TaskId) -> Result<(), String> {
+    let begun = world.unnoticed && world.tasks.contains_key(&task);
+    if begun { Err(format!("{task} is run again")) } else { Ok(()) }
+}
+
+/// A release that is good serves, and one that is bad was given up for what is wrong with it.
+pub(crate) fn ended_for_a_reason(world: &World) -> Result<(), String> {
+    let Some(deployment) = &world.roster.deployment else { return Err("nothing was deployed".to_owned()) };
+    let (to, has_app) = (&deployment.to, world.intent.site.app.is_some());
+    let task = TaskId { kind: TaskKind::Migrate, deploy: deployment.number };
+    let expected = [
+        (world.bad_builds.contains(to), "its build failed"),
+        (matches!(world.tasks.get(&task), Some(TaskState::Failed { .. })), "its `migrate` failed"),
+        (has_app && world.sick_releases.contains(to), "did not become healthy"),
+    ];
+    let expected = expected.into_iter().find(|(holds, _)| *holds).map(|(_, why)| why);
+    match (&deployment.phase, expected) {
+        (Phase::Failed(why), Some(expected)) if why.contains(expected) => Ok(()),
+        (Phase::Done, None) => Ok(()),
+        // What already served is not deployed.
+        (Phase::Done, Some(_)) if deployment.from.as_ref() == Some(to) => Ok(()),
+        (phase, expected) => {
+            Err(format!("the deployment of {to} ended as {phase:?}, expected: {expected:?}"))
+        }
+    }
 }
 
 /// Whether a living balancer that still names `id` was silent for long.
@@ -107,8 +176,12 @@ pub(crate) fn is_as_asked(world: &World) -> Result<(), String> {
         return Err("a canary is left over".to_owned());
     }
     let keep = usize::from(world.intent.site.deploy.keep_releases);
-    if world.releases.len() > keep + 2 {
-        return Err(format!("{} releases are there, {keep} are to be kept", world.releases.len()));
+    for built in [true, false] {
+        let states = world.releases.values().filter(|state| (**state == ReleaseState::Built) == built);
+        let count = states.count();
+        if count > keep + 2 {
+            return Err(format!("{count} releases are there, {keep} are to be kept; built: {built}"));
+        }
     }
     databases_are_in_order(world)
 }

@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub(crate) failing_steps: u64,
     /// The next start of this instance never becomes healthy, or only late.
     pub(crate) bad_starts: BTreeMap<InstanceId, Option<u64>>,
+    /// Nothing happens by which visitors could lose anything: as many as are wanted can serve all the time.
+    pub(crate) unnoticed: bool,
     /// Somebody set a server writable by hand, so that two may be for a while.
     pub(crate) meddled: bool,
     pub(crate) trace: Vec<String>,
@@ -172,6 +174,7 @@ impl World {
             daemon_back: Time(0),
             failing_steps: 0,
             bad_starts: BTreeMap::new(),
+            unnoticed: false,
             meddled: false,
             trace: Vec::new(),
             next_pid: 100,

@@ -3,24 +3,34 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use stoa_sim::{Failure, Summary};
+
+#[test]
+fn every_story_keeps_the_rules_and_settles() -> Result<(), Box<dyn Error>> {
+    play(stoa_sim::run, 300)
+}
+
+#[test]
+fn no_visitor_notices_a_deployment() -> Result<(), Box<dyn Error>> {
+    play(stoa_sim::run_deployments, 150)
+}
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-#[test]
-fn every_story_keeps_the_rules_and_settles() -> Result<(), Box<dyn Error>> {
+fn play(run: fn(u64) -> Result<Summary, Box<Failure>>, usual: u64) -> Result<(), Box<dyn Error>> {
     if let Some(seed) = number("STOA_SIM_SEED") {
-        stoa_sim::run(seed).map_err(|failure| told(&failure, usize::MAX))?;
+        run(seed).map_err(|failure| told(&failure, usize::MAX))?;
         return Ok(());
     }
     let from = number("STOA_SIM_FROM").unwrap_or(0);
-    let count = number("STOA_SIM_SEEDS").unwrap_or(300);
+    let count = number("STOA_SIM_SEEDS").unwrap_or(usual);
     let all_failures = std::env::var_os("STOA_SIM_GO_ON").is_some();
     let mut failed = String::new();
     let (mut plans, mut slowest) = (0, (0, 0));
     for seed in from..from + count {
-        match stoa_sim::run(seed) {
+        match run(seed) {
             Ok(summary) => {
                 plans += summary.plans;
                 slowest = slowest.max((summary.settled_after, seed));
@@ -37,7 +47,7 @@ fn every_story_keeps_the_rules_and_settles() -> Result<(), Box<dyn Error>> {
 }
 
 /// The end of its story, and how to hear all of it.
-fn told(failure: &stoa_sim::Failure, lines: usize) -> String {
+fn told(failure: &Failure, lines: usize) -> String {
     let from = failure.trace.len().saturating_sub(lines);
     let trace = failure.trace.get(from..).unwrap_or_default().join("\n");
     let (seed, what) = (failure.seed, &failure.what);

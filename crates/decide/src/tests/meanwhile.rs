@@ -9,7 +9,7 @@ use stoa_model::deployment::{DeployKind, Phase};
 use stoa_model::observed::{Health, ReleaseState, StepFailure};
 use stoa_model::plan::WaitKind;
 use stoa_model::site::Strategy as How;
-use stoa_model::{Millis, Tier, Time};
+use stoa_model::{Tier, Time};
 
 const STRATEGIES: [How; 3] = [How::Rolling, How::BlueGreen, How::Canary];
 
