@@ -5,7 +5,7 @@ use crate::cli::provide::interrupted;
 use crate::cli::session::Session;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use stoa_model::Paths;
+use stoa_model::{Paths, Tier};
 use stoa_tiers::app::remove_tree;
 use stoa_tiers::host::users;
 
@@ -47,11 +47,27 @@ pub(super) fn destroy(paths: &Paths) -> Outcome<()> {
     // Their names stand in the folder that goes.
     let names = users::Names::of(paths).map_err(|error| not_wholly(error.to_string()))?;
     remove_tree(root).map_err(|error| not_wholly(error.to_string()))?;
-    let removed = Session::new()?.wait(users::remove(&names)).map_err(|_| interrupted())?;
-    removed.map_err(|error| {
-        let next = "remove them by hand with: userdel NAME";
-        Failure::failed("the users of the site could not be removed", error.to_string(), next)
-    })
+    remove_users(&names)
+}
+
+/// What has ended may still wait to be reaped, and belongs to its user until then.
+fn remove_users(names: &users::Names) -> Outcome<()> {
+    let mut session = Session::new()?;
+    let deadline = Instant::now() + GONE_WITHIN;
+    loop {
+        match session.wait(users::remove(names)).map_err(|_| interrupted())? {
+            Ok(()) => return Ok(()),
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(100)),
+            Err(error) => {
+                let all = Tier::ALL.map(|tier| format!("userdel {}", names.user(tier))).join("; ");
+                return Err(Failure::failed(
+                    "the state is removed, and not all users of the site",
+                    error.to_string(),
+                    format!("remove them by hand: {all}; groupdel {}", names.group()),
+                ));
+            }
+        }
+    }
 }
 
 fn wait_until_free(paths: &Paths) -> Outcome<()> {
