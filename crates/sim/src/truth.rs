@@ -108,6 +108,8 @@ pub(crate) fn ended_for_a_reason(world: &World) -> Result<(), String> {
     let (to, has_app) = (&deployment.to, world.intent.site.app.is_some());
     let task = TaskId { kind: TaskKind::Migrate, deploy: deployment.number };
     let expected = [
+        // Its removal had begun when it was asked for.
+        (!world.releases.contains_key(to), "its code is not on the host"),
         (world.bad_builds.contains(to), "its build failed"),
         (matches!(world.tasks.get(&task), Some(TaskState::Failed { .. })), "its `migrate` failed"),
         (has_app && world.sick_releases.contains(to), "did not become healthy"),

@@ -12,13 +12,14 @@ fn every_story_keeps_the_rules_and_settles() -> Result<(), Box<dyn Error>> {
 
 #[test]
 fn no_visitor_notices_a_deployment() -> Result<(), Box<dyn Error>> {
-    play(stoa_sim::run_deployments, 150)
+    play(stoa_sim::run_deployments, 100)
 }
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+#[allow(clippy::print_stdout, reason = "the test's summary")]
 fn play(run: fn(u64) -> Result<Summary, Box<Failure>>, usual: u64) -> Result<(), Box<dyn Error>> {
     if let Some(seed) = number("STOA_SIM_SEED") {
         run(seed).map_err(|failure| told(&failure, usize::MAX))?;
