@@ -127,6 +127,13 @@ fn unused(plan: &Planner<'_>, id: InstanceId) -> Result<(), String> {
 }
 
 fn forget(plan: &mut Planner<'_>, id: InstanceId) {
+    // Its port is given to another, which must not be sent what a balancer still takes for its own.
+    if matches!(id.tier, Tier::App | Tier::Web)
+        && let Err(until) = acknowledged(plan, id)
+    {
+        plan.wait(WaitKind::Progress, id, format!("{until}; then its place is free"));
+        return;
+    }
     if let Some(key) = plan.sight().busy_with(id) {
         // A start that is still under way may yet bring a process.
         plan.wait(WaitKind::Progress, id, key.end());

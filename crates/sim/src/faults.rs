@@ -56,7 +56,7 @@ pub(crate) fn order_something(world: &mut World) {
         bad_from_the_start,
         bad_from_the_start,
         rollback,
-        change_rules,
+        change_strategy,
         restart_the_app,
         kill_the_daemon,
         kill_the_daemon,
@@ -240,6 +240,15 @@ fn change_rules(world: &mut World) {
     let rules = crate::world::sample_rules(&mut world.rng);
     world.tell(format!("releases follow one another by {:?}", rules.strategy));
     world.intent.site.deploy = rules;
+}
+
+/// Another strategy; what is run once stays what it was.
+fn change_strategy(world: &mut World) {
+    let tasks = world.intent.site.deploy.clone();
+    change_rules(world);
+    let rules = &mut world.intent.site.deploy;
+    (rules.migrate, rules.before_deploy, rules.after_deploy) =
+        (tasks.migrate, tasks.before_deploy, tasks.after_deploy);
 }
 
 type Kind = (&'static str, fn(&mut World) -> &mut BTreeSet<ReleaseId>);

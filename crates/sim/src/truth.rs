@@ -5,7 +5,7 @@ use stoa_model::deployment::{Phase, TaskState};
 use stoa_model::intent::Power;
 use stoa_model::observed::ReleaseState;
 use stoa_model::plan::TaskKind;
-use stoa_model::{InstanceId, Millis, ReleaseId, Roster, Spec, TaskId, Tier, Time};
+use stoa_model::{InstanceId, ReleaseId, Roster, Spec, TaskId, Tier, Time};
 
 /// Never two writable primaries.
 pub(crate) fn one_writable(world: &World) -> Result<(), String> {
@@ -57,15 +57,11 @@ pub(crate) fn may_be_stopped(world: &World, id: InstanceId) -> Result<(), String
     Ok(())
 }
 
-/// What is forgotten is named by no living balancer's routes, unless its time to drain is over: its place
-/// is given to another, which would be sent what was meant for it.
+/// What is forgotten is named by no living balancer's routes: its place is given to another, which would
+/// be sent what was meant for it.
 pub(crate) fn may_be_forgotten(world: &World, next: &Roster) -> Result<(), String> {
-    for (id, place) in &world.roster.instances {
-        let Some(since) = place.retiring.filter(|_| !next.instances.contains_key(id)) else { continue };
-        let grace = world.intent.site.app.as_ref().map_or(Millis(0), |app| app.stop_timeout);
-        if id.tier != Tier::App || world.now.since(since) > grace {
-            continue;
-        }
+    let kept = |id: &InstanceId| next.instances.contains_key(id) || world.intent.power == Power::Off;
+    for id in world.roster.instances.keys().filter(|id| !kept(id)) {
         let names =
             |process: &Process| process.served.as_ref().is_some_and(|served| served.routes.names(*id));
         if let Some((balancer, _)) = world.processes.iter().find(|(_, process)| names(process)) {

@@ -33,7 +33,11 @@ pub(crate) fn build(plan: &mut Planner<'_>) {
 fn build_everywhere(plan: &mut Planner<'_>, release: &ReleaseId) {
     for (host, state) in states(plan, release) {
         match state {
-            Some(ReleaseState::Built) => {}
+            Some(ReleaseState::Built) => {
+                if let Some(key) = plan.sight().busy(&host, &release.to_string()) {
+                    plan.wait(WaitKind::Progress, release, key.end());
+                }
+            }
             Some(ReleaseState::Taken) => {
                 let action = build_of(plan, release);
                 plan.step_on(host, action, format!("the release {release} is wanted and not built yet"));
@@ -87,11 +91,8 @@ pub(crate) fn build_failed(plan: &Planner<'_>, deployment: &Deployment) -> Optio
         return Some(format!("its build failed: {why}{last}"));
     }
     deployment.from.as_ref()?;
-    // What was seen before the order may be older than its source.
-    let seen_since = |host: &HostId| plan.sight().host(host).is_some_and(|seen| seen.at > deployment.since);
-    let gone = |(host, state): &(HostId, Option<&ReleaseState>)| state.is_none() && seen_since(host);
-    if let Some((host, _)) = states(plan, &deployment.to).into_iter().find(gone) {
-        return Some(format!("its code is not on the host {host} any more"));
+    if let Some(why) = is_gone(plan, deployment) {
+        return Some(why);
     }
     let key = build_of(plan, &deployment.to).key();
     let mut hosts = plan.sight().hosts();
@@ -100,9 +101,22 @@ pub(crate) fn build_failed(plan: &Planner<'_>, deployment: &Deployment) -> Optio
     (times >= ATTEMPTS).then(|| format!("its build could not be begun, {times} times in a row: {error}"))
 }
 
-/// Whether every host that is heard of has it built.
+/// Whether a host has lost the code of the release that is to serve, as when its removal had begun before it
+/// was asked for.
+pub(crate) fn is_gone(plan: &Planner<'_>, deployment: &Deployment) -> Option<String> {
+    // What was seen before the order may be older than its source.
+    let seen_since = |host: &HostId| plan.sight().host(host).is_some_and(|seen| seen.at > deployment.since);
+    let gone = |(host, state): &(HostId, Option<&ReleaseState>)| state.is_none() && seen_since(host);
+    let (host, _) = states(plan, &deployment.to).into_iter().find(gone)?;
+    Some(format!("its code is not on the host {host} any more"))
+}
+
+/// Whether every host that is heard of has it built and will go on having it.
 pub(crate) fn is_built(plan: &Planner<'_>, release: &ReleaseId) -> bool {
-    plan.sight().hosts().all(|(_, seen)| seen.releases.get(release) == Some(&ReleaseState::Built))
+    let removal = Action::Remove { release: release.clone() }.key();
+    plan.sight().hosts().all(|(_, seen)| {
+        seen.releases.get(release) == Some(&ReleaseState::Built) && !seen.busy.contains(&removal)
+    })
 }
 
 /// Lets nginx look for static files in the live release, then in the one that is coming or going, then in

@@ -2,7 +2,7 @@
 //! once it is sent requests. What both releases suffer from at the same time is no fault of the new one.
 
 use super::{is_judged, rules, staying_of};
-use crate::bring_up::database;
+use crate::bring_up::{database, release};
 use crate::canary::{self, Side, Verdict};
 use crate::planner::Planner;
 use crate::sight::Standing;
@@ -54,7 +54,8 @@ pub(super) fn find(plan: &mut Planner<'_>) -> Option<String> {
         let mut all = staying_of(plan, &deployment.to).into_iter();
         all.find_map(|id| sick(plan, id)).filter(|_| !is_shared(plan, deployment))
     };
-    crashed.or_else(sick).or_else(worse)
+    let gone = || release::is_gone(plan, deployment);
+    crashed.or_else(sick).or_else(worse).or_else(gone)
 }
 
 /// Whether what the new release does counts against it.

@@ -146,3 +146,30 @@ fn a_failed_one_leaves_the_site_at_rest_and_what_dies_comes_back_as_the_old_one(
     scene.now = scene.now + Millis::from_secs(1);
     assert!(scene.plan().settled());
 }
+
+#[test]
+fn a_release_whose_removal_had_begun_is_not_started() {
+    let mut scene = ordered(Strategy::Rolling);
+    until(&mut scene, "done");
+    scene.settle();
+    order(&mut scene, 1, DeployKind::Rollback);
+    scene.host.busy = vec![StepKey::from("remove 1-abcdef0".to_owned())];
+    scene.turn();
+    assert_eq!(phase(&scene), Phase::Prepare);
+    scene.host.busy.clear();
+    scene.host.releases.remove(&release(1));
+    scene.settle();
+    insta::assert_snapshot!(format!("{:?}", phase(&scene)), @r#"Failed("its code is not on the host local any more")"#);
+    assert_eq!(scene.roster.live, Some(release(2)));
+}
+
+#[test]
+fn a_release_that_is_lost_on_the_way_is_taken_back() {
+    let mut scene = ordered(Strategy::BlueGreen);
+    until(&mut scene, "raising");
+    scene.turn();
+    scene.host.releases.remove(&release(2));
+    scene.settle();
+    assert!(matches!(phase(&scene), Phase::Failed(_)), "{:?}", phase(&scene));
+    assert_eq!((newcomers(&scene), scene.roster.live.clone()), (Vec::new(), Some(release(1))));
+}
