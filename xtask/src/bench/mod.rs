@@ -7,7 +7,6 @@ use std::process::{Command, ExitCode};
 /// A bench has no harness that would run its tests, so they are built with those of the tasks.
 #[cfg(test)]
 #[path = "autoscale/main.rs"]
-#[allow(dead_code, reason = "its tests use a part of it")]
 mod autoscale;
 
 /// `cargo xtask bench autoscale|balancer|cycle [ARGUMENT…]`.

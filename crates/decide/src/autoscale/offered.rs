@@ -63,7 +63,7 @@ pub(super) fn trend(window: &Window<'_>, of: Load, ahead: f64) -> Option<f64> {
     let least = quantile(&mut slopes, 0.25)?;
     let mut levels: Vec<_> = points.iter().map(|(at, load)| load - slope * at).collect();
     let level = quantile(&mut levels, 0.5)?;
-    (least > 0.0).then(|| level + slope * ahead)
+    (least > 0.0).then_some(level + slope * ahead)
 }
 
 /// What the same hour of earlier days leads to at most within so many seconds, seen from a load now: today

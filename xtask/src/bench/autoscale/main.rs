@@ -1,6 +1,10 @@
 //! Auto-scaling beside others: Stoa's controller, the published rules of Kubernetes' HPA and Knative's KPA, an
 //! oracle and fixed counts lead the same simulated fleet through the same traces. It prints what it counted
 //! and judges nothing but who was better. No clock is read: the same seed gives the same table.
+#![cfg_attr(
+    test,
+    allow(unused_imports, dead_code, reason = "a bench has no harness: its tests are run with the tasks")
+)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench talks to the person who ran it")]
 
 mod access_log;
