@@ -26,7 +26,7 @@ usage: cargo xtask drill STOA STATE ADDRESS
          Parts of a running site die or are replaced, one after the other.
        cargo xtask drill deploys STOA DIR STATE ADDRESS [DEPLOYS]
          64 visitors, and 100 (or DEPLOYS) deployments of a new commit each, a fifth as many rollbacks, bad
-         canaries, and a deployment whose daemon is killed at every entry of its journal.
+         canaries, and a deployment whose daemon is killed at every entry of its journal; 0: only those.
        cargo xtask drill flash STOA DIR STATE ADDRESS
          A crowd of ten times the load: auto-scaled, then with the fewest and with the most instances.
 

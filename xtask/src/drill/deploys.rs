@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Releases that are taken back; what stands at the beginning of `app.py`, and at its end.
 const BAD: [(&str, &str, &str); 4] = [
-    ("crashes at its start", "raise SystemExit('drill: it crashes')\n", ""),
+    ("crashes at its start", "raise RuntimeError('drill: it crashes')\n", ""),
     (
         "is never healthy",
         "",
@@ -52,6 +52,9 @@ fn visitors(site: &Site) -> Result<Load, String> {
 }
 
 fn deployments(site: &Site, copy: &Copy, count: usize) -> Result<(), String> {
+    if count == 0 {
+        return Ok(());
+    }
     let pause = PAUSE.as_millis();
     println!(
         "{count} deployments, one rollback after every fifth; {VISITORS} visitors who pause for {pause} ms"
@@ -116,10 +119,10 @@ fn canaries(site: &Site, copy: &Copy) -> Result<(), String> {
     );
     assert_eq!(SLOW, Duration::from_secs(1), "the head of the table says so");
     copy.configure(site.address, &[("deploy", rules)])?;
+    // The code is the same: only the rules change.
+    site.stoa(&["up", "--yes"])?;
     let good = copy.read("app.py")?;
     for (name, first, last) in BAD {
-        copy.change("app.py", &good)?;
-        site.stoa(&["up", "--yes"])?;
         site.settles()?;
         let before = site.last_event()?;
         let load = visitors(site)?;
@@ -128,6 +131,7 @@ fn canaries(site: &Site, copy: &Copy) -> Result<(), String> {
         let tally = load.finish();
         if said.well {
             println!("{name:<22} was not taken back");
+            site.stoa(&["rollback"])?;
             continue;
         }
         let (span, why) = taken_back(&site.events(before)?);
@@ -195,8 +199,17 @@ fn interrupted(site: &Site, copy: &Copy) -> Result<(), String> {
     let said = said.map_err(|_| "the deployment's thread panicked".to_owned())??;
     site.settles()?;
     let tally = load.finish();
-    let end = if said.well { "it serves" } else { said.text.lines().last().unwrap_or_default() };
-    println!("  {kills} kills, {:.0} s; {end}", began.elapsed().as_secs_f64());
+    let status = site.status()?;
+    let phase = status["deployment"]["phase"].to_string();
+    println!(
+        "  {kills} kills, {:.0} s; {} serves, the deployment is {phase}",
+        began.elapsed().as_secs_f64(),
+        status["live"]
+    );
+    if !said.well {
+        let words = said.text.lines().filter(|line| line.contains("error:") || line.contains("why:"));
+        println!("  the command gave up: {}", words.map(str::trim).collect::<Vec<_>>().join("; "));
+    }
     println!("  {} answers, slowest {} ms", tally.answered, tally.slowest.as_millis());
     losses(&tally);
     Ok(())
