@@ -151,7 +151,9 @@ fn roots(plan: &Planner<'_>) -> Vec<ReleaseId> {
     earlier.retain(|release| !old.contains(release));
     let failed = deployment.filter(|deployment| matches!(deployment.phase, Phase::Failed(_)));
     let mut roots: Vec<ReleaseId> = Vec::new();
-    for release in plan.roster.live.iter().chain(of_it.flatten()).chain(earlier) {
+    // Where one order overtakes another, instances of a third release may serve for a while.
+    let served = plan.input.routes.app.iter().filter_map(|route| route.release.as_ref());
+    for release in plan.roster.live.iter().chain(of_it.flatten()).chain(served).chain(earlier) {
         let given_up = failed.is_some_and(|deployment| deployment.to == *release);
         if !roots.contains(release) && !given_up && is_built(plan, release) && roots.len() < STATIC_ROOTS {
             roots.push(release.clone());
