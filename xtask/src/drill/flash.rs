@@ -30,7 +30,8 @@ pub(super) fn run(site: &Site, copy: &Copy) -> Result<(), String> {
     println!(
         "GET /slow?ms={}: {CONCURRENCY} at once an instance, {:.0} a second each. {RATE:.0} visitors a second, {CROWD:.0} from \
          second {COMES} to {GOES}, at random (open loop, seeded).\nOver the target: no answer, a 503, or more than {} ms \
-         beyond the {} ms of service. Load and site share this machine's {} cores.",
+         beyond the {} ms of service. Load and site share this machine's {} cores; runs during which the machine was \
+         busy with other things cannot be compared.",
         SERVICE.as_millis(),
         CONCURRENCY as f64 / SERVICE.as_secs_f64(),
         TARGET.as_millis(),
@@ -51,8 +52,8 @@ pub(super) fn run(site: &Site, copy: &Copy) -> Result<(), String> {
         }
     }
     println!(
-        "\n{:<14} {:>8} {:>10} {:>8} {:>6} {:>8} {:>16}",
-        "instances", "visitors", "over", "shed", "lost", "p99", "instance-seconds"
+        "\n{:<14} {:>8} {:>10} {:>8} {:>6} {:>8} {:>16} {:>13}",
+        "instances", "visitors", "over", "shed", "lost", "p99", "serving-seconds", "machine busy"
     );
     lines.iter().for_each(|line| println!("{line}"));
     // Where it never came up there is nothing to take down.
@@ -70,7 +71,7 @@ fn crowd(site: &Site, copy: &Copy, name: &str, count: &str) -> Result<String, St
     let before = site.last_event()?;
     let mut crowd = Crowd::of(site.address, &format!("/slow?ms={}", SERVICE.as_millis()));
     let (over, began) = (AtomicBool::new(false), Instant::now());
-    let (visits, serving) = std::thread::scope(|scope| {
+    let (visits, watched) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| watch(site, began, &over));
         crowd.arrive(0, COMES, RATE);
         crowd.arrive(COMES, GOES, CROWD);
@@ -79,24 +80,49 @@ fn crowd(site: &Site, copy: &Copy, name: &str, count: &str) -> Result<String, St
         over.store(true, Ordering::Relaxed);
         (visits, watch.join())
     });
-    let serving = serving.map_err(|_| "the watch panicked".to_owned())?;
-    seconds(&visits, &serving);
+    let watched = watched.map_err(|_| "the watch panicked".to_owned())?;
+    seconds(&visits, &watched);
     for entry in site.events(before)?.iter().filter(|entry| entry["kind"] == "decided") {
         let text = |key: &str| entry[key].as_str().unwrap_or_default();
         println!("  decided: {} {} ({})", text("subject"), text("text"), text("because"));
     }
-    Ok(summary(name, &visits, &serving))
+    Ok(summary(name, &visits, &watched))
 }
 
-/// How many instances of the application serve, by the second.
-fn watch(site: &Site, began: Instant, over: &AtomicBool) -> Vec<Option<usize>> {
-    let mut serving = Vec::new();
+/// One second of the site.
+#[derive(Debug, Clone, Copy)]
+struct Second {
+    /// How many instances of the application serve; none: the daemon did not answer.
+    serving: Option<usize>,
+    /// How busy the machine was since the second before, in percent, whoever made it so; none: not known.
+    busy: Option<u64>,
+}
+
+/// The site and the machine, by the second.
+fn watch(site: &Site, began: Instant, over: &AtomicBool) -> Vec<Second> {
+    let mut seconds = Vec::new();
+    let mut before = processors();
     while !over.load(Ordering::Relaxed) {
-        let next = Duration::from_secs(serving.len() as u64);
+        let next = Duration::from_secs(seconds.len() as u64);
         std::thread::sleep(next.saturating_sub(began.elapsed()));
-        serving.push(site.status().ok().map(|status| count(&status)));
+        let now = processors();
+        let busy = before.zip(now).and_then(|((idle, all), (idle_now, all_now))| {
+            let all = all_now.checked_sub(all).filter(|all| *all > 0)?;
+            Some(100 - (100 * idle_now.saturating_sub(idle) / all).min(100))
+        });
+        before = now;
+        seconds.push(Second { serving: site.status().ok().map(|status| count(&status)), busy });
     }
-    serving
+    seconds
+}
+
+/// The idle time of all processors and all of their time, in ticks.
+fn processors() -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string("/proc/stat").ok()?;
+    let ticks: Vec<u64> =
+        text.lines().next()?.split_whitespace().skip(1).map_while(|n| n.parse().ok()).collect();
+    // Time of guests is in that of users too; waiting for a disk is idle.
+    Some((ticks.get(3)? + ticks.get(4)?, ticks.iter().take(8).sum()))
 }
 
 fn count(status: &Value) -> usize {
@@ -109,18 +135,20 @@ fn is_over(visit: &Visit) -> bool {
     visit.status != Some(200) || visit.waited > SERVICE + TARGET
 }
 
-fn seconds(visits: &[Visit], serving: &[Option<usize>]) {
+fn seconds(visits: &[Visit], watched: &[Second]) {
     println!(
-        "{:>7} {:>9} {:>9} {:>6} {:>6} {:>8}",
-        "second", "instances", "arrived", "over", "shed", "slowest"
+        "{:>7} {:>9} {:>8} {:>9} {:>6} {:>6} {:>8}",
+        "second", "instances", "machine", "arrived", "over", "shed", "slowest"
     );
     for second in 0..ENDS {
         let of_it: Vec<_> = visits.iter().filter(|visit| visit.at.as_secs() == second).collect();
         let slowest = of_it.iter().map(|visit| visit.waited).max().unwrap_or_default();
         let place = usize::try_from(second).unwrap_or_default();
-        let serving = serving.get(place).copied().flatten().map_or("?".to_owned(), |n| n.to_string());
+        let of_site = watched.get(place);
+        let serving = of_site.and_then(|it| it.serving).map_or("?".to_owned(), |n| n.to_string());
+        let busy = of_site.and_then(|it| it.busy).map_or("?".to_owned(), |n| n.to_string());
         println!(
-            "{second:>7} {serving:>9} {:>9} {:>6} {:>6} {:>5} ms",
+            "{second:>7} {serving:>9} {busy:>6} % {:>9} {:>6} {:>6} {:>5} ms",
             of_it.len(),
             of_it.iter().filter(|visit| is_over(visit)).count(),
             of_it.iter().filter(|visit| visit.status == Some(503)).count(),
@@ -129,18 +157,20 @@ fn seconds(visits: &[Visit], serving: &[Option<usize>]) {
     }
 }
 
-fn summary(name: &str, visits: &[Visit], serving: &[Option<usize>]) -> String {
+fn summary(name: &str, visits: &[Visit], watched: &[Second]) -> String {
     let mut waits: Vec<_> = visits.iter().map(|visit| visit.waited).collect();
     waits.sort();
     let p99 = waits.get(waits.len() * 99 / 100).copied().unwrap_or_default();
+    let busy: Vec<u64> = watched.iter().filter_map(|second| second.busy).collect();
     let share = |count: usize| 100.0 * count as f64 / visits.len().max(1) as f64;
     format!(
-        "{name:<14} {:>8} {:>8.1} % {:>6.1} % {:>6} {:>5} ms {:>16}",
+        "{name:<14} {:>8} {:>8.1} % {:>6.1} % {:>6} {:>5} ms {:>16} {:>11} %",
         visits.len(),
         share(visits.iter().filter(|visit| is_over(visit)).count()),
         share(visits.iter().filter(|visit| visit.status == Some(503)).count()),
         visits.iter().filter(|visit| visit.status.is_none()).count(),
         p99.as_millis(),
-        serving.iter().flatten().sum::<usize>()
+        watched.iter().filter_map(|second| second.serving).sum::<usize>(),
+        busy.iter().sum::<u64>() / (busy.len() as u64).max(1)
     )
 }
