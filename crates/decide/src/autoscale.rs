@@ -52,7 +52,10 @@ pub enum Target {
 /// A start-up that was never measured takes so long.
 const START_UP: Millis = Millis::from_secs(20);
 /// What waits is worked off within so many seconds.
-const WORKED_OFF: f64 = 10.0;
+const WORKED_OFF: f64 = 5.0;
+/// The share of requests that may wait longer than the target. This and the other figures here were chosen
+/// with `cargo xtask bench autoscale`, over several seeds.
+const TAIL: f64 = 0.018;
 /// Over so many seconds it is measured whether the wait is over target.
 const OVER: f64 = 8.0;
 /// No span is remembered that ends later than this: such a one is of another clock.
@@ -144,6 +147,7 @@ fn recall(rules: &ScaleRules, before: Option<&Scaling>, now: Time) -> Scaling {
             saturated: false,
             service_us: None,
             grown: None,
+            regretted: false,
             admission: None,
         };
     };
@@ -179,9 +183,7 @@ fn look(rules: &ScaleRules, instance: &Instance, window: &Window<'_>) -> Look {
         }
     };
     let wait = window.mean(OVER, |sample| Some(sample.wait)).unwrap_or(0.0);
-    let answers = window.last(OVER).iter().filter_map(|s| Some((s.service?, s.answered * s.span)));
-    let took = window::weighted(answers).unwrap_or(0.0);
-    let inside = learn::inner_wait(rules, instance, took);
+    let inside = learn::inner_wait(rules, instance, window, OVER);
     let held = |sample: &Sample| {
         let crowd = learn::held(sample)? - instance.server.concurrency;
         Some((crowd * sample.instances).max(0.0))
@@ -201,7 +203,8 @@ fn asked(facts: &Facts<'_>, scaling: &Scaling) -> Option<Asked> {
     let ahead = seconds(start_up(scaling)) + 2.0;
     let trend = offered::trend(facts.window, of, ahead).map(|load| load * service);
     let same_hour = offered::same_hour(facts.demand, load, ahead);
-    let forecast = [trend, same_hour].into_iter().flatten().reduce(f64::max);
+    let surge = offered::surge(facts.window, of, ahead).map(|load| load * service);
+    let forecast = [trend, surge, same_hour].into_iter().flatten().reduce(f64::max);
     let backlog = facts.look.backlog;
     let sized = forecast.unwrap_or(0.0).max(load + backlog * service / WORKED_OFF);
     Some(Asked { load, sized, backlog, forecast: forecast.map(|load| (load, ahead)) })
@@ -215,7 +218,7 @@ fn start_up(scaling: &Scaling) -> Millis {
 fn bound(rules: &ScaleRules) -> Bound {
     match rules.target {
         Target::Wait(target) => {
-            Bound { mean: 0.5 * seconds(target), tail: (seconds(target), 0.02), busy: 0.9 }
+            Bound { mean: 0.5 * seconds(target), tail: (seconds(target), TAIL), busy: 0.9 }
         }
         Target::Utilisation(most) => {
             Bound { mean: f64::INFINITY, tail: (0.0, 1.0), busy: most.clamp(0.05, 1.0) }

@@ -31,6 +31,9 @@ pub struct Scaling {
     /// When instances were last added.
     #[serde(default)]
     pub grown: Option<Time>,
+    /// Whether one that was taken away was needed again soon, the last time that some were added.
+    #[serde(default)]
+    pub regretted: bool,
     /// The most that the balancers let through to one instance and let wait; none: no bound.
     pub admission: Option<crate::routes::Admission>,
 }
@@ -42,7 +45,7 @@ pub struct Trial {
     pub at: Time,
     /// From how many instances.
     pub from: u16,
-    /// Answered requests a second before, in thousandths.
+    /// Answered requests a second before they served, in thousandths.
     pub answered_milli: u64,
     /// When the first of the new instances served.
     #[serde(default)]

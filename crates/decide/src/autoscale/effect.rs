@@ -2,16 +2,18 @@
 //! the machine has room for more. Where more do not help, it sets a ceiling for a while and says why; it
 //! never takes an instance away.
 
-use super::window::{Window, seconds};
+use super::window::{Window, seconds, weighted};
 use super::{Look, moved};
 use stoa_model::scaling::{Ceiling, Trial};
 use stoa_model::{Millis, Scaling, Time};
 
-/// How long more instances are taken not to help, before one more is tried.
+/// How long more instances are taken not to help, before some more are tried.
 const BELIEVED: Millis = Millis::from_secs(300);
 /// New instances are judged once they have served this long; and over this long.
 const SETTLED: Millis = Millis::from_secs(12);
 const JUDGED_OVER: f64 = 8.0;
+/// What was answered before is told from so many seconds.
+const BEFORE: f64 = 5.0;
 /// Less than this part of what they could have brought is no help.
 const HELP: f64 = 0.3;
 /// New instances that have not served for this long are not waited for any more.
@@ -31,6 +33,11 @@ pub(super) fn follow(scaling: &mut Scaling, window: &Window<'_>, look: &Look, no
             .find(|sample| sample.at > trial.at && sample.instances > f64::from(trial.from) + 0.5)
     {
         trial.served = Some(first.at);
+        // What those that served before could do shows best while they had too much to do: just before.
+        let before = window.last(window.age(first) + BEFORE);
+        let before = before.iter().filter(|sample| sample.at < first.at).map(|s| (s.answered, s.span));
+        let answered = weighted(before).map_or(0, |answered| (answered * 1000.0) as u64);
+        trial.answered_milli = trial.answered_milli.max(answered);
         started(scaling, first.at.since(trial.at));
     }
     match trial.served {
@@ -85,7 +92,7 @@ fn no_help(trial: &Trial, window: &Window<'_>, seen: (f64, f64, f64), now: Time)
         .iter()
         .filter(|sample| sample.at <= trial.at)
         .filter_map(|sample| Some((sample.service?, sample.answered)));
-    let then = super::window::weighted(then);
+    let then = weighted(then);
     let took = window.mean(JUDGED_OVER, |sample| sample.service);
     let cpu = window.mean(JUDGED_OVER, |sample| sample.cpu);
     let mut because = format!(
@@ -143,8 +150,10 @@ pub(super) fn most(scaling: &mut Scaling, window: &Window<'_>, now: Time) -> u16
     }
     match &scaling.ceiling {
         Some(ceiling) if ceiling.until > now => ceiling.instances.max(scaling.wanted),
-        // One try again.
-        Some(_) if scaling.trial.is_none() => scaling.wanted.saturating_add(1),
+        // One try again, with so many that it can be told whether they help.
+        Some(_) if scaling.trial.is_none() => {
+            scaling.wanted.saturating_add(scaling.wanted.div_ceil(4).max(1))
+        }
         Some(_) => scaling.wanted,
         None => u16::MAX,
     }

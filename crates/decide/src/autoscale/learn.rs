@@ -24,12 +24,18 @@ use stoa_model::demand::Sample;
 
 /// So much longer than uncrowded is no noise any more, but saturation.
 const SATURATED: f64 = 1.5;
+/// It is no noise where it is beyond that by so many standard errors of the mean.
+const CERTAIN: f64 = 3.0;
 /// So much longer than uncrowded is still unchanged.
 const UNCHANGED: f64 = 1.2;
+/// Fewer answers, for each request that is worked on, are taken to be the short ones.
+const EARLY: f64 = 30.0;
+/// An instance holds more than it works on where that is no noise any more.
+const CROWDED: f64 = 1.1;
 /// Up to this part of what it works on at once, an instance is not crowded.
 const UNCROWDED: f64 = 0.7;
 /// Samples that are looked at together.
-const TOGETHER: usize = 2;
+const TOGETHER: usize = 3;
 /// A plateau is seen over as many of those at least.
 const PLATEAU: usize = 4;
 /// How many seconds back saturation is looked for.
@@ -57,22 +63,40 @@ pub(super) fn instance(rules: &ScaleRules, scaling: &mut Scaling, window: &Windo
             (scaling.concurrency_milli? as f64 / 1000.0, scaling.saturated)
         }
     };
-    let service = if known { corrected(window, concurrency) } else { uncrowded(scaling, window) };
-    if let Some(service) = service.filter(|service| *service > 0.0) {
-        let new = (service * 1e6).round() as u64;
-        if moved(scaling.service_us, new) {
-            scaling.service_us = Some(new.max(1));
+    let given = rules.concurrency.is_some();
+    let service = if given { corrected(window, concurrency) } else { uncrowded(scaling, window) };
+    let service = service.filter(|service| *service > 0.0);
+    let service = match (service, remembered(scaling)) {
+        // What all instances share may answer slower because there are more of them, which is no reason for
+        // still more: until it is judged what the new ones brought, things are seen as they were.
+        (Some(service), Some(before)) if scaling.trial.is_some() => service.min(before),
+        (Some(service), _) => {
+            let new = ((service * 1e6).round() as u64).max(1);
+            if moved(scaling.service_us, new) {
+                scaling.service_us = Some(new);
+            }
+            service
         }
-    }
-    let service = service.or(remembered(scaling)).filter(|service| *service > 0.0)?;
+        (None, before) => before?,
+    };
     Some(Instance { server: Server { service, concurrency, variability: variability(window) }, known })
 }
 
-/// How long requests waited inside the instances, in seconds, as far as that is no noise.
-pub(super) fn inner_wait(rules: &ScaleRules, instance: &Instance, seen: f64) -> f64 {
-    let longer = seen - instance.server.service;
-    let noise = if rules.concurrency.is_some() { SATURATED - 1.0 } else { UNCHANGED - 1.0 };
-    if longer > noise * instance.server.service { longer } else { 0.0 }
+/// How long requests waited inside the instances over the last seconds, as far as that is no noise.
+pub(super) fn inner_wait(rules: &ScaleRules, instance: &Instance, window: &Window<'_>, seconds: f64) -> f64 {
+    let Some((took, error)) = took(window.last(seconds)) else { return 0.0 };
+    let longer = took - instance.server.service;
+    let unchanged = if rules.concurrency.is_some() { SATURATED } else { UNCHANGED };
+    let noise = (unchanged - 1.0 + CERTAIN * error) * instance.server.service;
+    if longer > noise { longer } else { 0.0 }
+}
+
+/// The mean time that answers took, and its standard error as a part of it.
+fn took(samples: &[&Sample]) -> Option<(f64, f64)> {
+    let mean = weighted(samples.iter().filter_map(|s| Some((s.service?, s.answered * s.span))))?;
+    let answers: f64 = samples.iter().map(|s| s.answered * s.span).sum();
+    let variation = weighted(samples.iter().filter_map(|s| Some((s.variation?, s.answered * s.span))));
+    Some((mean, (variation.unwrap_or(1.0).max(1.0) / answers.max(1.0)).sqrt()))
 }
 
 /// The requests that one instance held, in the mean.
@@ -82,9 +106,19 @@ pub(super) fn held(sample: &Sample) -> Option<f64> {
 
 /// The mean service time over the last minutes, the newest counting most, without what was waited inside.
 fn corrected(window: &Window<'_>, concurrency: f64) -> Option<f64> {
-    weighted(window.last(120.0).iter().filter_map(|sample| {
-        let crowd = (sample.answered * sample.service? / sample.instances.max(1.0)).max(held(sample)?);
-        let service = sample.service? * (concurrency / crowd.max(1e-9)).min(1.0);
+    let samples = window.last(120.0);
+    let answers: f64 = samples.iter().map(|sample| sample.answered * sample.span).sum();
+    let busy = |sample: &Sample| sample.concurrency.min(sample.instances * concurrency);
+    let work: f64 = samples.iter().map(|sample| busy(sample) * sample.span).sum();
+    if answers < EARLY * window.newest().map_or(0.0, busy) {
+        // Of the first requests only the short ones are answered yet; all that are worked on count.
+        return (answers > 0.0).then(|| work / answers);
+    }
+    weighted(samples.iter().filter_map(|sample| {
+        let seen = sample.service?;
+        let crowd = sample.answered * seen / sample.instances.max(1.0);
+        let crowded = crowd > CROWDED * concurrency;
+        let service = if crowded { seen * concurrency / crowd } else { seen };
         Some((service, sample.answered * sample.span * (-window.age(sample) / 30.0).exp2()))
     }))
 }
@@ -92,9 +126,10 @@ fn corrected(window: &Window<'_>, concurrency: f64) -> Option<f64> {
 /// The mean service time while few requests were held; what is remembered where none were.
 fn uncrowded(scaling: &Scaling, window: &Window<'_>) -> Option<f64> {
     let samples = window.last(600.0);
+    let half = quantile(&mut samples.iter().filter_map(|sample| held(sample)).collect::<Vec<_>>(), 0.5)?;
     let few = match scaling.concurrency_milli {
-        Some(milli) if scaling.saturated => UNCROWDED * milli as f64 / 1000.0,
-        _ => quantile(&mut samples.iter().filter_map(|sample| held(sample)).collect::<Vec<_>>(), 0.33)?,
+        Some(milli) if scaling.saturated => half.min(UNCROWDED * milli as f64 / 1000.0),
+        _ => half,
     };
     let mean = |few: f64| {
         weighted(samples.iter().filter(|sample| held(sample).is_some_and(|held| held <= few)).filter_map(
@@ -121,15 +156,15 @@ fn concurrency(scaling: &mut Scaling, window: &Window<'_>) {
     let mut crowded = Vec::new();
     let mut unchanged = Vec::new();
     for together in window.last(LOOK_BACK).chunks_exact(TOGETHER) {
-        let Some((held, answered, seen)) = look(together) else { continue };
-        if seen > SATURATED * service {
+        let Some(Seen { held, answered, took, error }) = look(together) else { continue };
+        if took > (SATURATED + CERTAIN * error) * service {
             crowded.push((held, answered * service));
-        } else if seen <= UNCHANGED * service {
-            unchanged.push(held);
+        } else if took <= UNCHANGED * service {
+            unchanged.push(answered * service);
         }
     }
     let before = scaling.concurrency_milli;
-    let least = quantile(&mut unchanged, 0.95).map(|held| (held * 1000.0).round() as u64);
+    let least = quantile(&mut unchanged, 0.75).map(|held| (held * 1000.0).round() as u64);
     if let Some(busy) = plateau(&mut crowded) {
         let new = ((busy * 1000.0).round() as u64).max(1000);
         // More held at an unchanged service time refutes a plateau.
@@ -146,16 +181,24 @@ fn concurrency(scaling: &mut Scaling, window: &Window<'_>) {
     }
 }
 
-/// What one instance held, answered a second and took, over samples in which their count was the same.
-fn look(together: &[&Sample]) -> Option<(f64, f64, f64)> {
+/// What was seen of one instance over samples in which their count was the same.
+struct Seen {
+    held: f64,
+    answered: f64,
+    took: f64,
+    /// The standard error of `took`, as a part of it.
+    error: f64,
+}
+
+fn look(together: &[&Sample]) -> Option<Seen> {
     let count = together.first()?.instances;
     if count < 1.0 || together.iter().any(|sample| sample.instances != count) {
         return None;
     }
     let mean =
         |of: fn(&Sample) -> Option<f64>| weighted(together.iter().filter_map(|s| Some((of(s)?, s.span))));
-    let seen = weighted(together.iter().filter_map(|s| Some((s.service?, s.answered * s.span))))?;
-    Some((mean(held)?, mean(|sample| Some(sample.answered))? / count, seen))
+    let (took, error) = took(together)?;
+    Some(Seen { held: mean(held)?, answered: mean(|sample| Some(sample.answered))? / count, took, error })
 }
 
 /// The busy workers of an instance that holds more and more and answers no more for it.
@@ -171,7 +214,7 @@ fn plateau(crowded: &mut [(f64, f64)]) -> Option<f64> {
     let held_more = mean(many, |c| c.0) >= 1.3 * mean(few, |c| c.0);
     let answered_more = mean(many, |c| c.1) > 1.15 * mean(few, |c| c.1);
     (held_more && !answered_more)
-        .then(|| quantile(&mut crowded.iter().map(|c| c.1).collect::<Vec<_>>(), 0.75))
+        .then(|| quantile(&mut crowded.iter().map(|c| c.1).collect::<Vec<_>>(), 0.5))
         .flatten()
 }
 

@@ -13,6 +13,15 @@ const SHORT: [f64; 3] = [2.0, 5.0, 12.0];
 const LONG: f64 = 30.0;
 /// A trend is told from this many spans of this many seconds.
 const TREND: (f64, usize) = (5.0, 12);
+/// A trend wears off: with this time constant, in seconds.
+const DAMPED: f64 = 45.0;
+/// A surge is told from three spans of so many seconds ...
+const SURGE: f64 = 2.0;
+/// ... over which the load grew beyond chance by so many standard errors, to so many times what it was.
+const SURGE_BEYOND_CHANCE: f64 = 3.0;
+const SURGE_TIMES: f64 = 1.5;
+/// A few seconds' foresight is worth less where new instances take longer than this, in seconds.
+const WORTH: f64 = 15.0;
 /// The spans of which the busiest is evidence against fewer instances, in seconds.
 const PEAK: f64 = 15.0;
 
@@ -45,7 +54,7 @@ fn scatter(window: &Window<'_>, of: Load) -> f64 {
     (squares / (samples.len().max(2) - 1) as f64).sqrt()
 }
 
-/// What the trend of the last minute leads to in so many seconds; none where there is no clear rise.
+/// What a rise leads to in so many seconds; none where there is no clear one, or it has ended.
 pub(super) fn trend(window: &Window<'_>, of: Load, ahead: f64) -> Option<f64> {
     let bins = window.bins(TREND.0, TREND.1, of);
     let points: Vec<_> =
@@ -53,17 +62,36 @@ pub(super) fn trend(window: &Window<'_>, of: Load, ahead: f64) -> Option<f64> {
     if points.len() < TREND.1 * 2 / 3 {
         return None;
     }
-    // Theil and Sen: the median of the slopes between all pairs, which a few odd seconds do not turn.
+    let recent = points.len() / 2;
+    // A step some time ago is a rise over the whole that has ended.
+    let slope = rise(&points)?.min(rise(points.get(..recent)?)?);
+    let mut levels: Vec<_> = points.iter().take(recent).map(|(at, load)| load - slope * at).collect();
+    let level = quantile(&mut levels, 0.5)?;
+    let lasting = DAMPED * (1.0 - (-ahead / DAMPED).exp());
+    Some(level + slope * lasting)
+}
+
+/// The slope of a clear rise. Theil and Sen: the median of the slopes between all pairs, which a few odd
+/// seconds do not turn.
+fn rise(points: &[(f64, f64)]) -> Option<f64> {
     let mut slopes: Vec<_> = points
         .iter()
         .enumerate()
         .flat_map(|(at, a)| points.iter().skip(at + 1).map(move |b| (a.1 - b.1) / (a.0 - b.0)))
         .collect();
-    let slope = quantile(&mut slopes, 0.5)?;
     let least = quantile(&mut slopes, 0.25)?;
-    let mut levels: Vec<_> = points.iter().map(|(at, load)| load - slope * at).collect();
-    let level = quantile(&mut levels, 0.5)?;
-    (least > 0.0).then_some(level + slope * ahead)
+    quantile(&mut slopes, 0.5).filter(|_| least > 0.0)
+}
+
+/// What a sudden rise leads to: one that was watched for four seconds is expected to go on for four more.
+pub(super) fn surge(window: &Window<'_>, of: Load, ahead: f64) -> Option<f64> {
+    let scatter = scatter(window, of);
+    let bins = window.bins(SURGE, 3, of);
+    let [new, mid, old] = bins.as_slice() else { return None };
+    let (new, mid, old) = ((*new)?, (*mid)?, (*old)?);
+    let sure = SURGE_BEYOND_CHANCE * scatter * (2.0 / SURGE).sqrt();
+    let goes_on = (2.0 * (new - mid)).max(new - old) * (WORTH / ahead).min(1.0);
+    (new - mid > sure && new > SURGE_TIMES * old).then_some(new + goes_on)
 }
 
 /// What the same hour of earlier days leads to at most within so many seconds, seen from a load now: today

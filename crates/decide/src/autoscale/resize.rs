@@ -7,14 +7,22 @@ use stoa_model::demand::Sample;
 use stoa_model::scaling::Trial;
 use stoa_model::{Millis, Scaling, Time};
 
-/// An instance is kept, idle, for so many start-ups: letting it go and needing it again costs visitors one
-/// start-up of waiting, keeping it costs no visitor anything. Within these bounds, in seconds.
-const KEPT_START_UPS: f64 = 6.0;
-const KEPT: (f64, f64) = (60.0, 300.0);
-/// Between two instances taken the effect of the first is to be seen.
-const PAUSE: f64 = 15.0;
+/// Evidence for fewer instances is over a start-up, which is what needing one again would cost, and so many
+/// seconds more: a burst that comes back within a minute finds them still there. Longer spans cost more
+/// instance-hours than they save in waits (`cargo xtask bench autoscale`).
+const KEPT: f64 = 50.0;
+/// Where one was needed again soon after it was taken, evidence must be over so many times as long; soon is so
+/// many times as long, too. So a load that comes and goes by the minute is not followed.
+const REGRETTED: f64 = 5.0 / 3.0;
+const SOON: f64 = 1.5;
+/// Between two instances taken the effect of the first is to be seen, which is the smaller the more there
+/// are: a minute divided by their count, within these bounds, in seconds.
+const PAUSES: f64 = 60.0;
+const PAUSE: (f64, f64) = (5.0, 15.0);
 /// Fewer instances must hold so much more than the most that was seen.
 const MARGIN: f64 = 1.1;
+/// So much of what made it slow, an instance can hold.
+const REFUTED: f64 = 0.9;
 /// An addition has settled so long after it should have served.
 const SETTLED: Millis = Millis::from_secs(10);
 /// So much of the window must have been measured.
@@ -32,6 +40,9 @@ pub(super) fn grow(facts: &Facts<'_>, asked: &Asked, scaling: &mut Scaling) -> b
     if look.over && *serving >= wanted && settled {
         // The formula is content and the measurement is not: what was measured is right.
         needed = needed.max(wanted.saturating_add(1)).max(outpaced(facts, wanted));
+        if !instance.known {
+            refute(scaling, asked.load / f64::from((*serving).max(1)));
+        }
     }
     if needed <= wanted {
         return false;
@@ -42,12 +53,31 @@ pub(super) fn grow(facts: &Facts<'_>, asked: &Asked, scaling: &mut Scaling) -> b
         let answered_milli = (answered * 1000.0) as u64;
         let trial = Trial { at: *now, from: *serving, answered_milli, served: None };
         scaling.trial.get_or_insert(trial);
+        regret(scaling, *now);
         scaling.because = say::because(rules, asked, instance, count);
         scaling.wanted = count;
         scaling.since = *now;
         scaling.grown = Some(*now);
     }
     true
+}
+
+/// Over how long it must show that fewer would do, in seconds.
+fn kept(scaling: &Scaling) -> f64 {
+    (KEPT + seconds(start_up(scaling))) * if scaling.regretted { REGRETTED } else { 1.0 }
+}
+
+/// Notes whether one that was taken is needed again soon.
+fn regret(scaling: &mut Scaling, now: Time) {
+    let taken = scaling.grown.is_some_and(|grown| grown != scaling.since);
+    let soon = seconds(now.since(scaling.since)) < SOON * kept(scaling);
+    scaling.regretted = soon && (taken || scaling.regretted);
+}
+
+/// What one instance was seen to hold without slowing was too much where it slows with this.
+fn refute(scaling: &mut Scaling, held: f64) {
+    let most = ((REFUTED * held * 1000.0) as u64).max(1000);
+    scaling.concurrency_milli = scaling.concurrency_milli.map(|least| least.min(most));
 }
 
 /// So many as would answer what arrives, where it is not known what one can do: at most twice as many.
@@ -63,12 +93,12 @@ fn outpaced(facts: &Facts<'_>, wanted: u16) -> u16 {
 /// Takes one, where the last minutes and what is to be expected say that the others would do.
 pub(super) fn shrink(facts: &Facts<'_>, asked: &Asked, scaling: &mut Scaling) {
     let Facts { rules, window, instance, look, serving, now, .. } = facts;
-    let kept = (KEPT_START_UPS * seconds(start_up(scaling))).clamp(KEPT.0, KEPT.1);
+    let kept = kept(scaling);
     let lately = |at: Time, span: f64| seconds(now.since(at)) < span;
     if scaling.wanted <= rules.min.max(1)
         || *serving < scaling.wanted
         || look.over
-        || lately(scaling.since, PAUSE)
+        || lately(scaling.since, (PAUSES / f64::from(scaling.wanted)).clamp(PAUSE.0, PAUSE.1))
         || scaling.grown.is_some_and(|at| lately(at, kept))
         || window.covered(kept) < COVERED
     {

@@ -1,1 +1,6 @@
-
+mod adjusting;
+mod bounds;
+mod learning;
+mod properties;
+mod resizing;
+mod tier;
