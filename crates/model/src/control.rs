@@ -18,6 +18,10 @@ pub mod socket_names {
     pub const WEB_FACE: &str = "web";
     /// The face nginx connects to.
     pub const APP_FACE: &str = "app";
+    /// The address applications reach the database at.
+    pub const SQL_FACE: &str = "sql";
+    /// The Unix socket beside it.
+    pub const SQL_SOCKET: &str = "sql-socket";
     /// The role's control socket.
     pub const CONTROL: &str = "control";
 }
@@ -28,8 +32,8 @@ pub mod socket_names {
 pub enum Order {
     /// Serve by these from now on. A generation lower than the one served is ignored.
     Routes(Routes),
-    /// Send the listening sockets back: a [`Report`] follows at once, with the sockets of
-    /// [`socket_names::WEB_FACE`] and [`socket_names::APP_FACE`], in this order, as `SCM_RIGHTS`.
+    /// Send the listening sockets back: a [`Report`] follows at once, with the two sockets of its faces, the
+    /// TCP one first, as `SCM_RIGHTS`.
     Listeners,
 }
 
