@@ -217,9 +217,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// A port for what all instances of a tier share.
-    pub(crate) fn new_port(&self, tier: Tier) -> Option<Port> {
-        self.free_port(&self.host_for(InstanceId::new(tier, 1))?)
+    /// A port of its own for what all instances of a tier share.
+    pub(crate) fn new_port(&self) -> Option<Port> {
+        self.free_port(&self.home()?)
     }
 
     /// Where applications reach the database from now on.

@@ -21,11 +21,11 @@ pub(crate) fn keep(plan: &mut Planner<'_>) {
 /// Whether the site's database, if it has one, can be reached by applications.
 pub(crate) fn ready(plan: &Planner<'_>) -> Result<(), String> {
     if plan.wanted(Tier::Splitter) == 0
-        || plan.staying(Tier::Splitter).iter().any(|id| plan.sight().serves(*id))
+        || plan.staying(Tier::Splitter).iter().any(|id| plan.sight().is_healthy(*id))
     {
         return Ok(());
     }
-    Err("a splitter serves".to_owned())
+    Err("a splitter answers".to_owned())
 }
 
 /// The daemon holds the address for as long as it lives, so another program can only have taken it where none
@@ -34,7 +34,7 @@ fn choose_address(plan: &mut Planner<'_>) {
     if plan.roster.sql_face.is_some() && !is_taken(plan) {
         return;
     }
-    match plan.new_port(Tier::Splitter) {
+    match plan.new_port() {
         Some(port) => plan.set_sql_face(Endpoint::loopback(port)),
         None => plan.wait(WaitKind::Trouble, Tier::Splitter, "a loopback port is free"),
     }

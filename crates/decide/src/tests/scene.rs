@@ -253,7 +253,9 @@ impl Scene {
         });
         let old = Time(0);
         seen.detail = match instance.tier {
-            stoa_model::Tier::Balancer => Detail::Role { at: old, report: Report::default() },
+            stoa_model::Tier::Balancer | stoa_model::Tier::Splitter => {
+                Detail::Role { at: old, report: Report::default() }
+            }
             stoa_model::Tier::Database => {
                 let status = DatabaseStatus { writable: false, ..remembered.unwrap_or_else(fresh_status) };
                 Detail::Database { at: old, status }
