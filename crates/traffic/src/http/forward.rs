@@ -6,13 +6,13 @@
 
 use super::balance::Tried;
 use super::body::{Body, Framing};
-use super::buffer::Buffer;
+use crate::buffer::Buffer;
 use super::connection::{Connection, Next};
 use super::exchange::{Answered, Failure, Flow, exchange};
 use super::limits::{BODY_BUFFER, HEAD_MAX, TRIES_MAX};
 use super::pages::{Page, RETRY_AFTER};
 use super::request::{Request, RequestId};
-use super::stream::{Stop, Stream, fill};
+use crate::stream::{Stop, Stream, fill};
 use super::ticket::{NoInstance, Ticket};
 use super::tunnel;
 use super::worker::Buffers;

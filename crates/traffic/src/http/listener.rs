@@ -3,7 +3,7 @@
 
 use super::connection;
 use super::fastcgi;
-use super::stream::Stream;
+use crate::stream::Stream;
 use super::table::Face;
 use super::worker::Worker;
 use std::fmt::Write;

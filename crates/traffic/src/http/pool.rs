@@ -1,6 +1,6 @@
 //! Unused connections to one instance, kept by one thread.
 
-use super::stream::Stream;
+use crate::stream::Stream;
 use super::table::Upstream;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Asks an ejected instance whether it is well again. Runs beside the traffic, never in its way.
 
 use super::limits::{HEAD_MAX, Limits};
-use super::stream::Stream;
+use crate::stream::Stream;
 use super::table::{Face, Upstream};
 use std::io;
 use std::sync::Arc;

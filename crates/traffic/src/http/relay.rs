@@ -1,8 +1,8 @@
 //! Bytes from one connection to another, with back-pressure and half-close: tunnels and FastCGI.
 
-use super::buffer::Buffer;
+use crate::buffer::Buffer;
 use super::limits::STREAM_BUFFER;
-use super::stream::{ReadHalf, WriteHalf};
+use crate::stream::{ReadHalf, WriteHalf};
 use super::websocket::Frames;
 use std::io;
 use std::pin::Pin;

@@ -5,8 +5,8 @@
 use super::balance::{self, Terms, Tried};
 use super::pages::RETRY_AFTER;
 use super::pool::Slot;
-use super::stats::Shard;
-use super::stream::Stream;
+use crate::stats::Shard;
+use crate::stream::Stream;
 use super::table::{Face, InFlight};
 use super::worker::Worker;
 use std::future::poll_fn;

@@ -3,13 +3,13 @@
 //! Decides when a tunnel is closed while its role drains or its instance retires, and closes a WebSocket the way its protocol has it, so
 //! that the client connects again instead of reporting an error.
 
-use super::buffer::Buffer;
+use crate::buffer::Buffer;
 use super::connection::Connection;
 use super::limits::STREAM_BUFFER;
 use super::pool::Slot;
 use super::relay::{Pipe, poll_both};
 use super::request::Upgrade;
-use super::stream::{Stream, write_all};
+use crate::stream::{Stream, write_all};
 use super::websocket::GOING_AWAY;
 use super::worker::{Buffers, Worker};
 use std::future::{Future, poll_fn};

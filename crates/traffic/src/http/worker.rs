@@ -5,11 +5,11 @@
 //! request.
 
 use super::balance::{Rng, Terms};
-use super::buffer::Buffer;
+use crate::buffer::Buffer;
 use super::listener;
 use super::pool::Slot;
 use super::request::RequestId;
-use super::stats::Shard;
+use crate::stats::Shard;
 use super::table::{Face, Shared, Table};
 use std::cell::{Cell, Ref, RefCell};
 use std::future::poll_fn;

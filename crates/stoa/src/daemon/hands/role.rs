@@ -38,7 +38,7 @@ impl Hands {
             return Err("a splitter needs a Unix socket".to_owned());
         };
         let (tcp, unix) = self.faces.sql(spec.address, socket, &self.users).map_err(told)?;
-        let sockets = vec![(socket_names::SQL_FACE, tcp), (socket_names::SQL_SOCKET, unix)];
+        let sockets = vec![(socket_names::SQL_TCP, tcp), (socket_names::SQL_UNIX, unix)];
         let (mut launch, sockets) =
             self.role_launch(instance, Spec::Splitter(spec.clone()), &spec.control, sockets)?;
         let path = self.paths.instance(instance).join("splitter.json");
