@@ -151,6 +151,7 @@ fn dispatch(cli: Cli, screen: Screen) -> Outcome<ExitCode> {
         Verb::Rollback(arguments) => verbs::rollback::run(&context, &arguments),
         Verb::Releases(arguments) => verbs::releases::run(&context, &arguments),
         Verb::Promote(arguments) => verbs::promote::run(&context, &arguments),
+        Verb::Db(arguments) => verbs::db::run(&context, &arguments),
         Verb::Secrets(arguments) => verbs::secrets::run(&context, &arguments),
         Verb::Run(arguments) => verbs::run::run(&context, &arguments),
         Verb::Events(arguments) => verbs::events::run(&context, &arguments),
