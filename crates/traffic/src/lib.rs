@@ -2,3 +2,4 @@
 //! the daemon but the control socket it may be told new routes on.
 
 pub mod http;
+pub mod sql;
