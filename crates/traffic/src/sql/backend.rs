@@ -1,0 +1,346 @@
+//! One connection to a server: how it is opened, what state its session is in, what is prepared on it.
+
+use super::line::{Line, LineError};
+use super::pool::{Slot, Want};
+use super::settings::STREAM_BUFFER;
+use super::state::{From as Origin, State};
+use super::table::Shared;
+use super::wire::auth::client::{AuthError, Next, Prover};
+use super::wire::auth::{Account, Password};
+use super::wire::capability::{self, Capabilities, Incapable};
+use super::wire::follower::Follower;
+use super::wire::handshake::{Greeting, HandshakeError, Login, default_plugin};
+use super::wire::packet;
+use super::wire::response::{Next as Step, Outcome, Reply, ResponseError};
+use super::wire::status::ServerError;
+use crate::stream::Stream;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use stoa_model::{Endpoint, Term};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// The longest packet of a server's before it has let us in.
+const HANDSHAKE_MAX: usize = 64 << 10;
+/// The most statements that stay prepared on one connection.
+const PLACED_MAX: usize = 200;
+
+/// A connection to a server, logged in.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The connection.
+    pub(crate) line: Line<Stream>,
+    /// What both sides agreed on.
+    pub(crate) capabilities: Capabilities,
+    /// What the server said of itself.
+    pub(crate) greeting: Greeting,
+    quiet: Follower,
+}
+
+/// A connection to a server that sessions use.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    /// The connection.
+    pub(crate) link: Link,
+    /// To which server.
+    pub(crate) slot: Rc<Slot>,
+    /// As whom.
+    pub(crate) account: usize,
+    /// What the clients it serves have agreed on.
+    pub(crate) kind: Capabilities,
+    /// The slot's epoch it was opened in.
+    pub(crate) epoch: u64,
+    /// The term in which the server was last seen to take writes.
+    pub(crate) writable: Option<Term>,
+    /// What state its session is in.
+    pub(crate) standing: Standing,
+    placed: Vec<Placed>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What is known of the state of a connection's session.
+#[derive(Debug, Clone)]
+pub(crate) enum Standing {
+    /// It has just logged in.
+    Fresh,
+    /// Everything.
+    Known(Rc<State>),
+    /// Nothing.
+    Unknown,
+}
+
+/// A statement prepared on a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Placed {
+    key: (u32, u32),
+    /// The server's number for it.
+    pub(crate) id: u32,
+    /// Which of the session's parameter types the server knows; zero for none.
+    pub(crate) types: u32,
+}
+
+/// A server could not be logged in to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// It cannot be reached.
+    #[error("{endpoint}: cannot connect to the database server: {source}")]
+    Connect {
+        /// Where it should be.
+        endpoint: Endpoint,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It took too long.
+    #[error("{0}: the database server did not answer in time")]
+    Late(Endpoint),
+    /// The connection broke.
+    #[error(transparent)]
+    Line(#[from] LineError),
+    /// It does not begin as a server does.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// It does not let us in.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// It cannot do what the client was promised.
+    #[error(transparent)]
+    Incapable(#[from] Incapable),
+    /// It answers what is no answer.
+    #[error(transparent)]
+    Response(#[from] ResponseError),
+    /// It refuses a statement of ours.
+    #[error("the database server refuses to begin a session: {0}")]
+    Refused(ServerError),
+}
+
+impl OpenError {
+    /// Whether it may be gone a moment later: the server starts, ends, or has too many connections.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            OpenError::Auth(AuthError::Refused(error)) | OpenError::Handshake(HandshakeError::Refused(error)) => {
+                matches!(error.code, 1040 | 1053 | 1129 | 1203 | 1226 | 1927)
+            }
+            OpenError::Auth(_) | OpenError::Incapable(_) | OpenError::Refused(_) => false,
+            _ => true,
+        }
+    }
+}
+
+impl Link {
+    /// Connects to `endpoint` and logs in as `account`.
+    pub(crate) async fn open(
+        endpoint: &Endpoint,
+        account: &Account,
+        kind: Capabilities,
+        span: Duration,
+    ) -> Result<Link, OpenError> {
+        let opened = tokio::time::timeout(span, async {
+            let stream = Stream::connect(endpoint, span).await;
+            let stream = stream.map_err(|source| OpenError::Connect { endpoint: endpoint.clone(), source })?;
+            Link::log_in(Line::new(stream), account, kind).await
+        });
+        opened.await.map_err(|_| OpenError::Late(endpoint.clone()))?
+    }
+
+    async fn log_in(mut line: Line<Stream>, account: &Account, kind: Capabilities) -> Result<Link, OpenError> {
+        let (sequence, length) = line.packet(HANDSHAKE_MAX).await?;
+        let greeting = Greeting::parse(line.payload(length))?;
+        line.consume_packet(length);
+        let capabilities = capability::request(kind, greeting.capabilities)?;
+        let password: &Password = &account.password;
+        let mut prover = Prover::new(password, greeting.nonce, default_plugin(&greeting));
+        let proof = prover.proof();
+        let login = Login {
+            capabilities,
+            max_packet: 1 << 30,
+            charset: greeting.charset,
+            user: account.user.as_bytes(),
+            proof: &proof,
+            plugin: Some(prover.plugin().name().as_bytes()),
+            ..Login::default()
+        };
+        let mut payload = Vec::new();
+        login.put(&mut payload);
+        let mut next = packet::put(&mut line.outbound, sequence.wrapping_add(1), &payload);
+        loop {
+            line.send().await.map_err(LineError::from)?;
+            let (sequence, length) = line.packet(HANDSHAKE_MAX).await?;
+            let answer = prover.answer(line.payload(length))?;
+            line.consume_packet(length);
+            next = match answer {
+                Next::Send(payload) => packet::put(&mut line.outbound, sequence.wrapping_add(1), &payload),
+                Next::Wait => next,
+                Next::Done => break,
+            };
+        }
+        let mut quiet = Follower::new(Capabilities::all());
+        quiet.track(None);
+        Ok(Link { line, capabilities, greeting, quiet })
+    }
+
+    /// Appends a command to what is to be sent.
+    pub(crate) fn put(&mut self, command: u8, text: &[u8]) {
+        let start = self.line.outbound.len();
+        let header = packet::Header { length: (text.len() + 1).min(packet::FULL - 1), sequence: 0 };
+        self.line.outbound.extend_from_slice(&header.to_bytes());
+        self.line.outbound.push(command);
+        self.line.outbound.extend_from_slice(text);
+        // Our own commands are short; one that is not would break the framing.
+        self.line.outbound.truncate(start + packet::HEADER + header.length);
+    }
+
+    /// The answer to a command of ours begins with what comes next.
+    pub(crate) fn expect(&mut self, reply: Reply) {
+        self.quiet.begin(reply, 1, self.capabilities);
+    }
+
+    /// Deals with what has come of that answer; whether it has ended.
+    pub(crate) fn swallow(&mut self) -> Result<bool, ResponseError> {
+        loop {
+            let step = self.quiet.step(self.line.inbound.data_mut())?;
+            let (used, next) = (step.used(), step.next);
+            self.line.inbound.consume(used);
+            match next {
+                Step::Again => {}
+                Step::Read(_) => return Ok(false),
+                Step::File => return Err(ResponseError::FileNotAllowed),
+                Step::Done => return Ok(true),
+            }
+        }
+    }
+
+    /// What came of it.
+    pub(crate) fn outcome(&self) -> &Outcome {
+        self.quiet.outcome()
+    }
+
+    /// Runs a statement of ours; `row` gets the payload of each row.
+    pub(crate) async fn ask(&mut self, sql: &str, mut row: impl FnMut(&[u8])) -> Result<(), OpenError> {
+        self.put(0x03, sql.as_bytes());
+        self.line.send().await.map_err(LineError::from)?;
+        self.expect(Reply::Results { local_infile: false });
+        let mut rows = 0;
+        loop {
+            // Answers to our own questions are short: all of one is held, and looked at packet by packet.
+            let (_, length) = self.line.packet(STREAM_BUFFER).await?;
+            let end = packet::HEADER + length;
+            let before = self.line.inbound.data().get(packet::HEADER..end).unwrap_or_default().to_vec();
+            let mut at = 0;
+            loop {
+                let bytes = self.line.inbound.data_mut().get_mut(at..end).unwrap_or_default();
+                let step = self.quiet.step(bytes)?;
+                at += step.used();
+                match step.next {
+                    Step::Again => {}
+                    Step::Read(_) => break,
+                    Step::File => return Err(ResponseError::FileNotAllowed.into()),
+                    Step::Done => break,
+                }
+            }
+            self.line.inbound.consume(at);
+            if self.quiet.outcome().rows > rows {
+                rows += 1;
+                row(&before);
+            }
+            if self.quiet.is_done() {
+                return match &self.quiet.outcome().error {
+                    Some(error) => Err(OpenError::Refused(error.clone())),
+                    None => Ok(()),
+                };
+            }
+        }
+    }
+}
+
+impl Backend {
+    /// Opens a connection for `want`.
+    pub(crate) async fn open(
+        slot: &Rc<Slot>,
+        want: &Want<'_>,
+        permit: OwnedSemaphorePermit,
+        shared: &Shared,
+    ) -> Result<Box<Backend>, OpenError> {
+        let epoch = slot.epoch();
+        let Some(account) = shared.accounts.get(want.account) else {
+            return Err(LineError::Closed.into());
+        };
+        let (endpoint, span) = (&slot.upstream.endpoint, shared.settings.connect);
+        let link = Link::open(endpoint, account, want.kind, span).await?;
+        Ok(Box::new(Backend {
+            link,
+            slot: slot.clone(),
+            account: want.account,
+            kind: want.kind,
+            epoch,
+            writable: None,
+            standing: Standing::Fresh,
+            placed: Vec::new(),
+            _permit: permit,
+        }))
+    }
+
+    /// Whether nothing has come that nobody asked for, and it has not been closed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.link.line.inbound.is_empty() && self.link.line.stream.is_quiet()
+    }
+
+    /// Whether its session is in `state`.
+    pub(crate) fn is_in(&self, state: &Rc<State>) -> bool {
+        matches!(&self.standing, Standing::Known(own) if Rc::ptr_eq(own, state))
+    }
+
+    /// Whether nothing is to be sent on it any more.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.epoch != self.slot.epoch() || self.slot.is_retired()
+    }
+
+    /// What its session is in, to go on from.
+    pub(crate) fn origin(&self) -> Origin<'_> {
+        match &self.standing {
+            Standing::Fresh => Origin::Fresh,
+            Standing::Known(state) => Origin::Known(state),
+            Standing::Unknown => Origin::Unknown,
+        }
+    }
+
+    /// Its session begins anew: nothing is prepared.
+    pub(crate) fn was_reset(&mut self) {
+        self.placed.clear();
+        self.standing = Standing::Unknown;
+    }
+
+    /// The statement `statement` of `session`, where it is prepared here.
+    pub(crate) fn placed(&mut self, session: u32, statement: u32) -> Option<&mut Placed> {
+        self.placed.iter_mut().find(|placed| placed.key == (session, statement))
+    }
+
+    /// The statement was prepared here. Answers one that has to be closed for it.
+    pub(crate) fn place(&mut self, session: u32, statement: u32, id: u32) -> Option<u32> {
+        let over = self.placed.len() >= PLACED_MAX;
+        let closed = over.then(|| self.placed.remove(0).id);
+        self.placed.push(Placed { key: (session, statement), id, types: 0 });
+        closed
+    }
+
+    /// The statement is not needed any more; its number here, where it has one.
+    pub(crate) fn displace(&mut self, session: u32, statement: u32) -> Option<u32> {
+        let at = self.placed.iter().position(|placed| placed.key == (session, statement))?;
+        Some(self.placed.swap_remove(at).id)
+    }
+
+    /// Sends what is to be sent, and waits for the end of the answer that is expected.
+    pub(crate) async fn settle(&mut self) -> Result<(), LineError> {
+        self.link.line.send().await?;
+        loop {
+            let done = self.link.swallow().map_err(|error| io::Error::other(error.to_string()))?;
+            if done {
+                return Ok(());
+            }
+            let line = &mut self.link.line;
+            if poll_fn(|cx| line.poll_fill(cx, STREAM_BUFFER)).await? == 0 {
+                return Err(LineError::Closed);
+            }
+        }
+    }
+}

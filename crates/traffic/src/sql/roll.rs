@@ -1,0 +1,192 @@
+//! The sessions of one thread: their ids, and how they are woken, killed and counted.
+//!
+//! An id is 32 bits wide, as the protocol has it: which splitter, which thread, and a number that is given
+//! again only after a long time.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Bits of the number within a thread.
+const NUMBER_BITS: u32 = 22;
+/// Bits of the thread's number.
+const THREAD_BITS: u32 = 6;
+
+/// The sessions of one thread.
+#[derive(Debug)]
+pub(crate) struct Roll {
+    /// Told when the last session has ended.
+    pub(crate) emptied: Notify,
+    prefix: u32,
+    next: Cell<u32>,
+    open: RefCell<HashMap<u32, Rc<Entry>>>,
+}
+
+/// A session, as others reach it.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    /// What it is told to do.
+    order: Cell<Option<End>>,
+    /// Since when it has had no statement; none while it has one.
+    idle_since: Cell<Option<Instant>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// What a session is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Give up the statement.
+    Statement,
+    /// End.
+    Session,
+}
+
+/// A session's place on the roll, as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// The id its client is given.
+    pub(crate) id: u32,
+    entry: Rc<Entry>,
+}
+
+impl Roll {
+    /// For a thread of a splitter.
+    pub(crate) fn new(place: u8, thread: usize) -> Self {
+        let thread = thread as u32 & ((1 << THREAD_BITS) - 1);
+        let prefix = (u32::from(place) & 0xF) << (NUMBER_BITS + THREAD_BITS) | thread << NUMBER_BITS;
+        Roll { emptied: Notify::new(), prefix, next: Cell::new(0), open: RefCell::default() }
+    }
+
+    /// A session begins.
+    pub(crate) fn join(&self) -> Member {
+        let mut open = self.open.borrow_mut();
+        let id = loop {
+            let next = self.next.get().wrapping_add(1) & ((1 << NUMBER_BITS) - 1);
+            self.next.set(next);
+            let id = self.prefix | next;
+            if next != 0 && !open.contains_key(&id) {
+                break id;
+            }
+        };
+        let entry = Rc::new(Entry::default());
+        open.insert(id, entry.clone());
+        Member { id, entry }
+    }
+
+    /// A session has ended.
+    pub(crate) fn leave(&self, id: u32) {
+        let mut open = self.open.borrow_mut();
+        open.remove(&id);
+        if open.is_empty() {
+            self.emptied.notify_one();
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn open(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// Ends a session or its statement, if it is one of these.
+    pub(crate) fn kill(&self, id: u32, query_only: bool) {
+        if let Some(entry) = self.open.borrow().get(&id) {
+            let end = if query_only { End::Statement } else { End::Session };
+            // A statement is killed only where there is one.
+            if end == End::Session || entry.idle_since.get().is_none() {
+                entry.order.set(Some(end));
+                entry.wake();
+            }
+        }
+    }
+
+    /// Has every session look around.
+    pub(crate) fn wake_all(&self) {
+        self.open.borrow().values().for_each(|entry| entry.wake());
+    }
+
+    /// Ends sessions that have had no statement for longer than `most`.
+    pub(crate) fn expire(&self, now: Instant, most: Duration) {
+        for entry in self.open.borrow().values() {
+            if entry.idle_since.get().is_some_and(|since| now.duration_since(since) > most) {
+                entry.order.set(Some(End::Session));
+                entry.wake();
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Member {
+    /// The task to wake from now on.
+    pub(crate) fn listen(&self, waker: &Waker) {
+        let mut own = self.entry.waker.borrow_mut();
+        if !own.as_ref().is_some_and(|own| own.will_wake(waker)) {
+            *own = Some(waker.clone());
+        }
+    }
+
+    /// What it has been told.
+    pub(crate) fn order(&self) -> Option<End> {
+        self.entry.order.get()
+    }
+
+    /// It has obeyed.
+    pub(crate) fn obeyed(&self) {
+        self.entry.order.set(None);
+    }
+
+    /// A statement has ended.
+    pub(crate) fn idle(&self, now: Instant) {
+        self.entry.idle_since.set(Some(now));
+    }
+
+    /// A statement begins.
+    pub(crate) fn busy(&self) {
+        self.entry.idle_since.set(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_two_splitters_and_threads_differ() {
+        let rolls = [Roll::new(0, 0), Roll::new(0, 1), Roll::new(1, 0)];
+        let ids: Vec<u32> = rolls.iter().flat_map(|roll| [roll.join().id, roll.join().id]).collect();
+        let mut unlike = ids.clone();
+        unlike.sort_unstable();
+        unlike.dedup();
+        assert_eq!(unlike.len(), 6, "{ids:?}");
+        assert!(!ids.contains(&0));
+    }
+
+    #[test]
+    fn only_a_session_with_a_statement_has_one_to_kill() {
+        let roll = Roll::new(0, 0);
+        let member = roll.join();
+        member.idle(Instant::now());
+        roll.kill(member.id, true);
+        assert_eq!(member.order(), None);
+        member.busy();
+        roll.kill(member.id, true);
+        assert_eq!(member.order(), Some(End::Statement));
+        member.obeyed();
+        roll.kill(member.id + 1, false);
+        assert_eq!(member.order(), None);
+        roll.expire(Instant::now(), Duration::ZERO);
+        assert_eq!(member.order(), None, "it is at work");
+        roll.leave(member.id);
+        assert_eq!(roll.open(), 0);
+    }
+}

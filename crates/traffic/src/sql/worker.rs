@@ -1,0 +1,384 @@
+//! One thread of a role: its own runtime, its own sessions and connections, its own copy of the routes.
+//! Nothing on the way of a statement waits for another thread.
+//!
+//! Decides when this thread accepts (not before its first routes, not while draining) and hands out
+//! connections. It never reads a statement.
+
+use super::backend::{Backend, OpenError};
+use super::listener;
+use super::pool::{Home, Slot, Want};
+use super::roll::Roll;
+use super::state::State;
+use super::table::{Counted, Shared, Table};
+use super::top::{Shard, Top};
+use crate::buffer::Buffer;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use stoa_model::{Generation, Term};
+use tokio::sync::{Notify, mpsc};
+
+/// How often unused connections and idle sessions are looked through.
+const SWEEP: Duration = Duration::from_millis(500);
+/// Buffers kept for the next statements.
+const SPARE_BUFFERS: usize = 64;
+/// A buffer that has grown beyond this is not kept.
+const SPARE_SIZE: usize = 64 << 10;
+/// The pause before a primary that cannot be connected to is tried again.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// What a thread is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Send by these from now on.
+    Routes(Arc<Table>),
+    /// End this session, or only its statement, if it is one of this thread.
+    Kill {
+        /// The id its client was given.
+        session: u32,
+        /// Only the statement.
+        query_only: bool,
+    },
+    /// Accept nothing more, end what is open, then end.
+    Drain,
+}
+
+/// The routes as one thread has them.
+#[derive(Debug, Default)]
+pub(crate) struct Routed {
+    /// Of which term.
+    pub(crate) term: Term,
+    /// What takes writes.
+    pub(crate) primary: Option<Rc<Slot>>,
+    /// What reads may be sent to.
+    pub(crate) replicas: Vec<Rc<Slot>>,
+    /// The primary of this term that the routes have named last: while they name none, transactions that
+    /// began there may end there.
+    last_primary: Option<Rc<Slot>>,
+}
+
+/// No connection could be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoConnection {
+    /// As many statements as may wait are waiting.
+    #[error("too many statements are waiting for a connection")]
+    Full,
+    /// None became free in time.
+    #[error("no connection to the database became free in time")]
+    Late,
+    /// The routes named no primary that could be connected to, for as long as statements are held.
+    #[error("the database has no primary at present")]
+    NoPrimary,
+    /// The server could not be connected to.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// One thread of a role.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// What all threads share.
+    pub(crate) shared: Arc<Shared>,
+    /// Which thread this is.
+    pub(crate) index: usize,
+    /// The sessions of this thread.
+    pub(crate) roll: Roll,
+    /// Told when the routes change.
+    pub(crate) changed: Notify,
+    siblings: Vec<mpsc::UnboundedSender<Command>>,
+    top: Arc<Top>,
+    routed: RefCell<Rc<Routed>>,
+    slots: RefCell<Vec<Rc<Slot>>>,
+    states: RefCell<HashMap<State, Weak<State>>>,
+    spare: RefCell<Vec<Buffer>>,
+    draining: Cell<bool>,
+}
+
+impl Worker {
+    /// Thread `index` of a role.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        index: usize,
+        siblings: Vec<mpsc::UnboundedSender<Command>>,
+        top: Arc<Top>,
+    ) -> Self {
+        let roll = Roll::new(shared.place, index);
+        Worker {
+            shared,
+            index,
+            roll,
+            changed: Notify::new(),
+            siblings,
+            top,
+            routed: RefCell::default(),
+            slots: RefCell::default(),
+            states: RefCell::default(),
+            spare: RefCell::default(),
+            draining: Cell::new(false),
+        }
+    }
+
+    /// Serves until drained.
+    pub(crate) async fn work(
+        self: Rc<Self>,
+        tcp: tokio::net::TcpListener,
+        unix: tokio::net::UnixListener,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+    ) {
+        match commands.recv().await {
+            Some(Command::Routes(table)) => self.install(&table),
+            _ => return,
+        }
+        let tasks = [
+            tokio::task::spawn_local(listener::tcp(tcp, self.clone())),
+            tokio::task::spawn_local(listener::unix(unix, self.clone())),
+            tokio::task::spawn_local(self.clone().sweep()),
+        ];
+        loop {
+            match commands.recv().await {
+                Some(Command::Drain) | None => break,
+                Some(command) => self.obey(command),
+            }
+        }
+        for task in tasks {
+            task.abort();
+        }
+        self.drain(commands).await;
+    }
+
+    fn obey(&self, command: Command) {
+        match command {
+            Command::Routes(table) => self.install(&table),
+            Command::Kill { session, query_only } => self.roll.kill(session, query_only),
+            Command::Drain => {}
+        }
+    }
+
+    /// Ends what is open. Routes are still taken: what is open may need another server yet.
+    async fn drain(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let until = tokio::time::Instant::now() + self.shared.settings.drain;
+        self.draining.set(true);
+        self.roll.wake_all();
+        while self.roll.open() > 0 {
+            tokio::select! {
+                () = self.roll.emptied.notified() => {}
+                Some(command) = commands.recv() => self.obey(command),
+                () = tokio::time::sleep_until(until) => {
+                    tracing::warn!(open = self.roll.open(), "draining took too long, closing the rest");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn sweep(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let now = Instant::now();
+            let share = self.share();
+            let slots = self.slots.borrow().clone();
+            slots.iter().for_each(|slot| slot.sweep(now, self.shared.settings.unused_for, share));
+            self.states.borrow_mut().retain(|_, state| state.strong_count() > 0);
+            self.roll.expire(now, self.shared.settings.idle);
+        }
+    }
+
+    /// How many unused connections to one server this thread keeps.
+    fn share(&self) -> usize {
+        let servers = self.slots.borrow().len().max(1);
+        (self.shared.settings.unused as usize / self.shared.threads() / servers).max(1)
+    }
+
+    fn install(&self, table: &Table) {
+        let old = self.routed.borrow().clone();
+        let mut slots = self.slots.borrow_mut();
+        let mut slot = |upstream: &Arc<super::table::Upstream>| {
+            if let Some(known) = slots.iter().find(|slot| Arc::ptr_eq(&slot.upstream, upstream)) {
+                return known.clone();
+            }
+            let slot = Rc::new(Slot::new(upstream.clone()));
+            slots.push(slot.clone());
+            slot
+        };
+        let primary = table.primary.as_ref().map(&mut slot);
+        let replicas: Vec<_> = table.replicas.iter().map(slot).collect();
+        let same_term = old.last_primary.clone().filter(|_| table.term == old.term);
+        let last_primary = primary.clone().or(same_term);
+        let new = Routed { term: table.term, primary, replicas, last_primary };
+        let is = |one: &Option<Rc<Slot>>, slot: &Rc<Slot>| one.as_ref().is_some_and(|one| Rc::ptr_eq(one, slot));
+        // What was opened to a former primary writes no more, at once.
+        if let Some(former) = &old.last_primary
+            && !is(&new.last_primary, former)
+        {
+            former.renew();
+        }
+        let kept = |slot: &Rc<Slot>| {
+            is(&new.last_primary, slot) || new.replicas.iter().any(|named| Rc::ptr_eq(named, slot))
+        };
+        for slot in slots.iter() {
+            slot.set_retired(!kept(slot));
+        }
+        slots.retain(|slot| kept(slot) || Rc::strong_count(slot) > 1);
+        drop(slots);
+        *self.routed.borrow_mut() = Rc::new(new);
+        self.shared.acknowledge(self.index, table.generation);
+        self.changed.notify_waiters();
+        // What waits for an answer looks whether it still may.
+        self.roll.wake_all();
+    }
+
+    /// The routes in force.
+    pub(crate) fn routed(&self) -> Rc<Routed> {
+        self.routed.borrow().clone()
+    }
+
+    /// Whether this thread is draining.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// This thread's counters of statements.
+    pub(crate) fn top(&self) -> &Shard {
+        self.top.shard(self.index)
+    }
+
+    /// The one copy of a state that all sessions and connections in it share.
+    pub(crate) fn intern(&self, state: State) -> Rc<State> {
+        let mut states = self.states.borrow_mut();
+        if let Some(known) = states.get(&state).and_then(Weak::upgrade) {
+            return known;
+        }
+        let shared = Rc::new(state.clone());
+        states.insert(state, Rc::downgrade(&shared));
+        shared
+    }
+
+    /// An empty buffer.
+    pub(crate) fn buffer(&self) -> Buffer {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back for the next statement.
+    pub(crate) fn recycle(&self, mut buffer: Buffer) {
+        let mut spare = self.spare.borrow_mut();
+        if buffer.capacity() > 0 && spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_SIZE {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    }
+
+    /// Passes a `KILL` on to every thread: one of them has the session, or none.
+    pub(crate) fn kill(&self, session: u32, query_only: bool) {
+        for thread in &self.siblings {
+            // A thread that is gone has no session.
+            let _ = thread.send(Command::Kill { session, query_only });
+        }
+    }
+
+    /// A connection to `slot` that is free at once.
+    pub(crate) fn take(&self, slot: &Slot, want: &Want<'_>, home: Option<Home>) -> Option<Box<Backend>> {
+        slot.take_own(want, home).or_else(|| slot.take_any(want, self.share()))
+    }
+
+    /// A connection to `slot`: a free one, a new one, or the next that is put back.
+    pub(crate) async fn acquire(&self, slot: &Rc<Slot>, want: &Want<'_>, home: Option<Home>) -> Result<Box<Backend>, NoConnection> {
+        if let Some(backend) = self.take(slot, want, home) {
+            return Ok(backend);
+        }
+        let permits = &slot.upstream.permits;
+        if permits.available_permits() == 0 && slot.unused() > 0 {
+            slot.make_room();
+        }
+        if let Ok(permit) = permits.clone().try_acquire_owned() {
+            return Ok(Backend::open(slot, want, permit, &self.shared).await?);
+        }
+        self.wait(slot, want).await
+    }
+
+    async fn wait(&self, slot: &Rc<Slot>, want: &Want<'_>) -> Result<Box<Backend>, NoConnection> {
+        let (settings, gauges) = (&self.shared.settings, &self.shared.gauges);
+        if gauges.waiting.load(Ordering::Relaxed) >= settings.waiting {
+            return Err(NoConnection::Full);
+        }
+        let _waiting = Counted::in_gauge(&gauges.waiting);
+        let _wanted = Counted::in_gauge(&slot.upstream.wanted);
+        let _here = Here::new(&slot.waiting);
+        let late = tokio::time::sleep(settings.wait);
+        tokio::pin!(late);
+        loop {
+            tokio::select! {
+                () = slot.freed.notified() => {
+                    if let Some(backend) = slot.take_any(want, 0) {
+                        return Ok(backend);
+                    }
+                    slot.make_room();
+                }
+                permit = slot.upstream.permits.clone().acquire_owned() => {
+                    // The semaphore is never closed.
+                    let Ok(permit) = permit else { return Err(NoConnection::Late) };
+                    return Ok(Backend::open(slot, want, permit, &self.shared).await?);
+                }
+                () = &mut late => return Err(NoConnection::Late),
+            }
+        }
+    }
+
+    /// A connection to the primary, however long there is none, up to the limit. `home` is where the session
+    /// left its last one, with the server it is to.
+    pub(crate) async fn acquire_primary(
+        &self,
+        want: &Want<'_>,
+        home: impl Fn(&Rc<Slot>) -> Option<Home>,
+        since: Instant,
+    ) -> Result<Box<Backend>, NoConnection> {
+        let mut held = None;
+        loop {
+            // Listen first, look second: what changes in between is not missed.
+            let changed = self.changed.notified();
+            let primary = self.routed.borrow().primary.clone();
+            if let Some(slot) = primary {
+                match self.acquire(&slot, want, home(&slot)).await {
+                    Err(NoConnection::Open(error)) if error.may_pass() => {
+                        tracing::debug!(instance = %slot.upstream.name, %error, "the primary is not there");
+                    }
+                    // Routes may have changed while it was opened.
+                    Ok(backend) if slot.is_retired() || backend.epoch != slot.epoch() => continue,
+                    done => return done,
+                }
+            }
+            held.get_or_insert_with(|| Counted::in_gauge(&self.shared.gauges.held));
+            let left = self.shared.settings.hold.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return Err(NoConnection::NoPrimary);
+            }
+            let named = self.routed.borrow().primary.is_some();
+            let pause = if named { left.min(RETRY) } else { left };
+            // Either way it is looked again.
+            let _ = tokio::time::timeout(pause, changed).await;
+        }
+    }
+
+    /// Which generation this thread has last sent by; for tests.
+    pub(crate) fn generation(&self) -> Generation {
+        self.shared.serving()
+    }
+}
+
+/// One more that waits in this thread, as long as this lives.
+struct Here<'a>(&'a Cell<u32>);
+
+impl<'a> Here<'a> {
+    fn new(count: &'a Cell<u32>) -> Self {
+        count.set(count.get() + 1);
+        Here(count)
+    }
+}
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
