@@ -366,6 +366,21 @@ pub(crate) enum Role {
         #[arg(long, default_value_t = 1)]
         threads: usize,
     },
+    /// The splitter
+    Splitter {
+        /// The instance's name
+        #[arg(long)]
+        name: InstanceId,
+        /// UID:GID it gives its rights up for
+        #[arg(long)]
+        user: Option<crate::roles::RoleUser>,
+        /// The file with its rules and accounts, which only its starter may read
+        #[arg(long)]
+        settings: PathBuf,
+        /// How many threads serve
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
     /// Watches over a task of a deployment
     Task,
 }

@@ -184,6 +184,7 @@ fn background(global: &Global, kept: bool) -> Outcome<ExitCode> {
 fn serve(role: Role) -> Outcome<ExitCode> {
     let served = match role {
         Role::Balancer { name: _, user, threads } => roles::balancer(user, threads),
+        Role::Splitter { name, user, settings, threads } => roles::splitter(name, user, &settings, threads),
         Role::Task => roles::task(),
     };
     served.map(|()| ExitCode::SUCCESS).map_err(|report| Failure::report(&report, "see the daemon's log"))
