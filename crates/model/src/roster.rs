@@ -3,6 +3,7 @@
 //! What `decide` has decided before and must not forget. It is stored before a plan is acted on, so
 //! that acting makes no choices: ports, numbers and the primary stand here already.
 
+use crate::cluster::Cluster;
 use crate::deployment::Deployment;
 use crate::endpoint::Endpoint;
 use crate::ids::{HostId, InstanceId, ReleaseId, Term, Tier};
@@ -24,6 +25,9 @@ pub struct Roster {
     /// Where applications reach the database: the address all splitters share, chosen once.
     #[serde(default)]
     pub sql_face: Option<Endpoint>,
+    /// What is remembered of the database servers beside that.
+    #[serde(default)]
+    pub database: Cluster,
     /// The release that nginx' static files come from: the last one that served in full.
     pub live: Option<ReleaseId>,
     /// The last change from one release to another, under way or over.

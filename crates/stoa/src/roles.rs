@@ -79,7 +79,12 @@ fn splitter_file(path: &Path) -> miette::Result<SplitterFile> {
     let text = std::fs::read(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
     // The message of serde_json would quote what it read, and that is a password.
     serde_json::from_slice(&text).map_err(|error| {
-        miette::miette!("{}: it is damaged at line {}, column {}", path.display(), error.line(), error.column())
+        miette::miette!(
+            "{}: it is damaged at line {}, column {}",
+            path.display(),
+            error.line(),
+            error.column()
+        )
     })
 }
 

@@ -3,8 +3,8 @@
 
 use super::State;
 use super::status::View;
-use super::types::database::{DatabaseFacts, DatabaseReport, DatabaseServer, DatabaseTop};
 use super::types::Problem;
+use super::types::database::{DatabaseFacts, DatabaseReport, DatabaseServer, DatabaseTop};
 use crate::store::Store;
 use std::collections::BTreeMap;
 use stoa_model::control::{DIGESTS_MAX, DigestReport};

@@ -94,8 +94,10 @@ pub(crate) enum Verb {
     Events(Events),
     /// Show the database, open a shell in it, change its primary
     #[command(subcommand, arg_required_else_help = true)]
-    #[command(after_help = "Examples:\n  stoa db status\n  stoa db shell\n  stoa db switchover database-2\n  \
-        stoa db top")]
+    #[command(
+        after_help = "Examples:\n  stoa db status\n  stoa db shell\n  stoa db switchover database-2\n  \
+        stoa db top"
+    )]
     Db(Db),
     /// Set the app's secrets, take them away, list their names
     #[command(subcommand, arg_required_else_help = true)]
@@ -136,8 +138,10 @@ pub(crate) enum Db {
         stoa db shell -- -e 'SELECT 1'")]
     Shell(DbShell),
     /// Let another server be the primary, without a statement failing
-    #[command(after_help = "Examples:\n  stoa db switchover            # to the replica that is furthest\n  \
-        stoa db switchover database-2")]
+    #[command(
+        after_help = "Examples:\n  stoa db switchover            # to the replica that is furthest\n  \
+        stoa db switchover database-2"
+    )]
     Switchover(DbSwitchover),
     /// Show which statements take the time
     #[command(after_help = "Example:\n  stoa db top")]

@@ -168,7 +168,8 @@ impl<S: Store> Operator<S> {
         self.store.put_intent(&intent, None).await.map_err(kept_not)?;
         let whom = to.map_or_else(|| "the replica that is furthest".to_owned(), |id| id.to_string());
         let text = format!("{whom} is to be the primary");
-        let typed = to.map_or_else(|| "stoa db switchover".to_owned(), |id| format!("stoa db switchover {id}"));
+        let typed =
+            to.map_or_else(|| "stoa db switchover".to_owned(), |id| format!("stoa db switchover {id}"));
         self.asked(text.clone(), typed).await?;
         Ok(SwitchoverAccepted { number, text })
     }
@@ -275,7 +276,8 @@ pub(super) fn next_intent(
         scale.retain(|tier, _| before.site.count(*tier) == site.count(*tier));
     }
     let built_from = numbering.same_from;
-    Intent { site, release, scale, restarts, power: Power::On, deploy, secrets, built_from }
+    let switchover = before.and_then(|before| before.switchover);
+    Intent { site, release, scale, restarts, power: Power::On, deploy, secrets, switchover, built_from }
 }
 
 fn refuse_absent(intent: &Intent, tier: Tier) -> Result<(), Problem> {

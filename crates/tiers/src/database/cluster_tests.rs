@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
-use stoa_model::observed::{DataState, DatabaseStatus};
+use stoa_model::observed::{DataState, DatabaseStatus, Receiving};
 use stoa_model::site::{Bytes, DatabaseEngine};
 use stoa_model::{Endpoint, Tier};
 use tempfile::TempDir;
@@ -70,7 +70,7 @@ impl Pair {
         promote(&pair.server(ONE), Term(1)).await.unwrap();
         follow(&pair.server(TWO), &pair.specs[0].endpoint, Term(1)).await.unwrap();
         pair.until(TWO, "replication", replicates).await;
-        pair.until(ONE, "semi-sync", |status| status.semi_sync).await;
+        pair.until(ONE, "semi-sync", acknowledged).await;
         pair
     }
 
@@ -173,9 +173,13 @@ impl Drop for Pair {
     }
 }
 
+fn acknowledged(status: &DatabaseStatus) -> bool {
+    status.semi_sync.enabled && status.semi_sync.acknowledging > 0
+}
+
 fn replicates(status: &DatabaseStatus) -> bool {
-    let good = status.replication.as_ref().is_some_and(|r| r.receiving && r.applying && r.error.is_none());
-    good && status.semi_sync && !status.writable
+    let good = status.replication.as_ref().is_some_and(|r| r.runs() && r.error.is_none());
+    good && !status.writable
 }
 
 fn refused(result: mysql_async::Result<()>) -> String {
@@ -186,7 +190,7 @@ fn refused(result: mysql_async::Result<()>) -> String {
 async fn a_pair_replicates_and_each_may_only_what_it_should() {
     let pair = Pair::replicating().await;
     let primary = pair.until(ONE, "promotion", |status| status.writable).await;
-    assert_eq!((primary.term, primary.semi_sync, &primary.replication), (Term(1), true, &None));
+    assert_eq!((primary.term, acknowledged(&primary), &primary.replication), (Term(1), true, &None));
     let replica = pair.until(TWO, "replication", replicates).await;
     assert_eq!(replica.replication.unwrap().primary, pair.specs[0].endpoint);
     assert_eq!(replica.term, Term(1));
@@ -336,13 +340,16 @@ async fn without_its_replica_the_primary_goes_on_and_says_so() {
     app.query_drop("INSERT INTO my_shop.ledger VALUES (1)").await.unwrap();
     println!("the first write without a replica took {:?}", started.elapsed());
     assert!(started.elapsed() < Duration::from_secs(5));
-    pair.until(ONE, "the loss of semi-sync", |status| !status.semi_sync).await;
+    pair.until(ONE, "the loss of semi-sync", |status| !acknowledged(status)).await;
     pair.start(TWO);
     let alone = pair.until(TWO, "its start", |_| true).await;
-    assert!(alone.replication.is_some_and(|r| !r.receiving), "it began to replicate before it was told to");
+    assert!(
+        alone.replication.is_some_and(|r| r.receiving == Receiving::Stopped),
+        "it began to replicate before it was told to"
+    );
     follow(&pair.server(TWO), &pair.specs[0].endpoint, Term(1)).await.unwrap();
     pair.until(TWO, "replication", replicates).await;
-    pair.until(ONE, "semi-sync", |status| status.semi_sync).await;
+    pair.until(ONE, "semi-sync", acknowledged).await;
     pair.until_equal(&[1], TWO).await;
 }
 

@@ -4,7 +4,10 @@ use super::super::reader::{Section, choice, count, measure, text};
 use super::super::{Refusal, refuse, units};
 use super::TB;
 use crate::ids::SiteName;
-use crate::site::{Bytes, Consistency, DatabaseEngine, DatabaseTier, SplitterRules, SplitterTier, StatementLimits};
+use crate::site::{
+    Bytes, Consistency, DatabaseEngine, DatabaseTier, OnLostReplica, SplitterRules, SplitterTier,
+    StatementLimits,
+};
 
 /// The whole table; none where it is not written.
 pub(super) fn database(
@@ -25,9 +28,14 @@ pub(super) fn database(
         database
             .complain("name", refuse(format!("{default}, after the site, is a schema of the server"), fix));
     }
+    let replicas = replicas.unwrap_or(1);
+    let policies = [("block", OnLostReplica::Block), ("degrade", OnLostReplica::Degrade)];
+    let policy = database.read("on_lost_replica", |value| choice(value, &policies));
+    let usual = if replicas >= 2 { OnLostReplica::Block } else { OnLostReplica::Degrade };
     let tier = DatabaseTier {
         engine: engine.unwrap_or(DatabaseEngine::Mariadb),
-        replicas: replicas.unwrap_or(1),
+        replicas,
+        on_lost_replica: policy.unwrap_or(usual),
         name: name.unwrap_or(default),
         memory: memory.unwrap_or(Bytes(256 << 20)),
         splitter,

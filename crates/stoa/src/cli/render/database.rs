@@ -82,7 +82,9 @@ fn servers(report: &DatabaseReport, style: Style, width: usize) -> Vec<String> {
         let drift = server.facts.iter().flat_map(|facts| facts.drift.iter());
         for note in server.note.iter().chain(drift) {
             let note = harmless(note);
-            lines.extend(wrap(&note, width.saturating_sub(6)).map(|line| format!("      {}", style.dim(&line))));
+            lines.extend(
+                wrap(&note, width.saturating_sub(6)).map(|line| format!("      {}", style.dim(&line))),
+            );
         }
     }
     lines

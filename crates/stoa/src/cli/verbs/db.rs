@@ -84,7 +84,11 @@ fn shell(context: &Context, arguments: &DbShell) -> Outcome<ExitCode> {
     })?;
     let mut command = Command::new(&program);
     // Of the files that a client reads by itself none belongs to this site.
-    command.arg("--no-defaults").arg("--protocol=socket").arg("--socket").arg(socket(&site, arguments.server)?);
+    command
+        .arg("--no-defaults")
+        .arg("--protocol=socket")
+        .arg("--socket")
+        .arg(socket(&site, arguments.server)?);
     command.arg("--user").arg(accounts::APP).arg("--database").arg(&database.name);
     command.args(&arguments.arguments);
     // The environment of a process is its owner's alone; its arguments are everybody's.
@@ -98,9 +102,11 @@ fn socket(site: &Located, server: Option<InstanceId>) -> Outcome<PathBuf> {
     match server {
         None => Ok(site.paths.sql_face()),
         Some(id) if id.tier == Tier::Database => Ok(site.paths.socket(id)),
-        Some(id) => {
-            Err(Failure::usage(format!("{id} is no database server"), "a shell is of a database", "name one such as database-1"))
-        }
+        Some(id) => Err(Failure::usage(
+            format!("{id} is no database server"),
+            "a shell is of a database",
+            "name one such as database-1",
+        )),
     }
 }
 
@@ -122,12 +128,19 @@ fn switchover(context: &Context, arguments: &DbSwitchover) -> Outcome<ExitCode> 
             Some(SwitchoverState::Done { to }) => {
                 let took = Millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
                 let sign = screen.style.sign(Mood::Good);
-                screen.say(&format!("{sign} {to} is the primary of term {}, {}", report.term, units::seconds(took)));
-                screen.answer(&json!({ "primary": to, "term": report.term, "seconds": took.0 as f64 / 1000.0 }));
+                screen.say(&format!(
+                    "{sign} {to} is the primary of term {}, {}",
+                    report.term,
+                    units::seconds(took)
+                ));
+                screen.answer(
+                    &json!({ "primary": to, "term": report.term, "seconds": took.0 as f64 / 1000.0 }),
+                );
                 return Ok(ExitCode::SUCCESS);
             }
             Some(SwitchoverState::Failed { why }) => {
-                let still = report.primary.map(|id| format!("{id} is still the primary: ")).unwrap_or_default();
+                let still =
+                    report.primary.map(|id| format!("{id} is still the primary: ")).unwrap_or_default();
                 let next = typed.line("db status");
                 return Err(Failure::failed("the primary was not changed", format!("{still}{why}"), next));
             }
