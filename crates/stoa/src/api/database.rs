@@ -5,7 +5,6 @@ use super::State;
 use super::status::View;
 use super::types::Problem;
 use super::types::database::{DatabaseFacts, DatabaseReport, DatabaseServer, DatabaseTop};
-use crate::store::Store;
 use std::collections::BTreeMap;
 use stoa_model::control::{DIGESTS_MAX, DigestReport};
 use stoa_model::observed::{DatabaseStatus, Detail};

@@ -16,6 +16,7 @@ use crate::store::{NewEntry, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use stoa_model::cluster::SwitchoverOrder;
 use stoa_model::deployment::{DeployKind, DeployOrder, Phase};
 use stoa_model::intent::Power;
 use stoa_model::journal::Kind;

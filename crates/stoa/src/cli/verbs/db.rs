@@ -1,6 +1,5 @@
 //! `stoa db …`: how the database stands, a shell in it, another primary, which statements take the time.
 
-use crate::api::types::InstanceState;
 use crate::api::types::database::{DatabaseReport, SwitchoverRequest};
 use crate::cli::Context;
 use crate::cli::args::{Db, DbShell, DbSwitchover, Folder};
@@ -153,9 +152,4 @@ fn switchover(context: &Context, arguments: &DbSwitchover) -> Outcome<ExitCode> 
         }
         session.pause(LOOK).map_err(|_| interrupted())?;
     }
-}
-
-/// Whether a server is as it should be.
-pub(crate) fn mood(state: InstanceState) -> Mood {
-    render::status::state(state).0
 }
