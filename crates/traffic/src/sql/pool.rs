@@ -62,7 +62,9 @@ pub(crate) struct Want<'a> {
 
 impl Want<'_> {
     fn fits(&self, backend: &Backend) -> bool {
-        backend.account == self.account && backend.kind == self.kind
+        // A schema cannot be left for none.
+        let schema = !self.state.schema().is_empty() || backend.has_no_schema();
+        backend.account == self.account && backend.kind == self.kind && schema
     }
 }
 
@@ -95,7 +97,7 @@ impl Slot {
         let place = home?.place;
         let mut idle = self.idle.borrow_mut();
         let entry = idle.get_mut(place)?;
-        if !entry.as_ref().is_some_and(|idle| idle.owner == want.session) {
+        if !entry.as_ref().is_some_and(|idle| idle.owner == want.session && want.fits(&idle.backend)) {
             return None;
         }
         let taken = entry.take()?;
@@ -173,6 +175,12 @@ impl Slot {
         {
             idle.owner = 0;
         }
+    }
+
+    /// Whether the session's connection is still where it left it.
+    pub(crate) fn keeps(&self, home: Home, session: u32) -> bool {
+        let idle = self.idle.borrow();
+        idle.get(home.place).is_some_and(|idle| idle.as_ref().is_some_and(|idle| idle.owner == session))
     }
 
     /// How many are unused.

@@ -1,6 +1,6 @@
 //! A splitter role from its start to its end: threads, the control socket, and the drain at SIGTERM.
 
-pub use super::account::Account;
+pub use super::wire::auth::{Account, Password};
 pub use super::settings::{DigestLimits, Freshness, Settings};
 use super::prober;
 use super::steward::Steward;

@@ -2,7 +2,7 @@
 //!
 //! Atomics on the way of a statement; a lock only where a server is left out or reported.
 
-use super::account::Account;
+use super::wire::auth::Account;
 use super::identity::Identity;
 use super::position::Applied;
 use super::settings::Settings;
