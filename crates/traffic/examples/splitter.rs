@@ -15,7 +15,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(listen), Some(user), Some(password)) = (arguments.next(), arguments.next(), arguments.next()) else {
+    let (Some(listen), Some(user), Some(password)) = (arguments.next(), arguments.next(), arguments.next())
+    else {
         return Err("usage: splitter LISTEN USER PASSWORD".into());
     };
     let folder = std::env::temp_dir().join(format!("stoa-splitter-{}", std::process::id()));

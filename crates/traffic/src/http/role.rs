@@ -1,11 +1,11 @@
 //! A balancer role from its start to its end: threads, the control socket, and the drain at SIGTERM.
 
-use crate::inherit;
-pub use crate::inherit::InheritError;
 pub use super::limits::Limits;
 use super::steward::Steward;
 use super::table::Shared;
 use super::worker::{Command, Worker};
+use crate::inherit;
+pub use crate::inherit::InheritError;
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;

@@ -3,11 +3,11 @@
 //!
 //! Decides which instance is the same as before. Runs on a thread of its own, off the traffic.
 
-use crate::control::{ControlError, Wire};
 use super::limits::Limits;
 use super::probe;
 use super::table::{Face, Instance, Shared, Table, Upstream};
 use super::worker::Command;
+use crate::control::{ControlError, Wire};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::TcpListener;

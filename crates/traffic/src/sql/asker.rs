@@ -68,7 +68,8 @@ async fn ask(
     open: &mut Option<(Link, u64, Rc<super::pool::Slot>)>,
 ) -> Result<Option<Position>, OpenError> {
     if open.is_none() {
-        let (Some(slot), Some(account)) = (worker.routed().primary.clone(), worker.shared.accounts.first()) else {
+        let (Some(slot), Some(account)) = (worker.routed().primary.clone(), worker.shared.accounts.first())
+        else {
             return Ok(None);
         };
         let epoch = slot.epoch();
@@ -78,7 +79,11 @@ async fn ask(
     }
     let Some((link, ..)) = open else { return Ok(None) };
     let mysql = worker.shared.identity.get().is_some_and(|identity| identity.is_mysql());
-    let sql = if mysql { "SELECT REPLACE(@@global.gtid_executed, '\\n', '')" } else { "SELECT @@global.gtid_binlog_pos" };
+    let sql = if mysql {
+        "SELECT REPLACE(@@global.gtid_executed, '\\n', '')"
+    } else {
+        "SELECT @@global.gtid_binlog_pos"
+    };
     let mut position = None;
     link.ask(sql, |row| {
         let text = super::wire::field::Fields::new(row).lenenc_bytes().unwrap_or_default();

@@ -147,7 +147,8 @@ impl OpenError {
     /// Whether it may be gone a moment later: the server starts, ends, or has too many connections.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            OpenError::Auth(AuthError::Refused(error)) | OpenError::Handshake(HandshakeError::Refused(error)) => {
+            OpenError::Auth(AuthError::Refused(error))
+            | OpenError::Handshake(HandshakeError::Refused(error)) => {
                 matches!(error.code, 1040 | 1053 | 1129 | 1203 | 1226 | 1927)
             }
             OpenError::Auth(_) | OpenError::Incapable(_) | OpenError::Refused(_) => false,
@@ -166,13 +167,18 @@ impl Link {
     ) -> Result<Link, OpenError> {
         let opened = tokio::time::timeout(span, async {
             let stream = Stream::connect(endpoint, span).await;
-            let stream = stream.map_err(|source| OpenError::Connect { endpoint: endpoint.clone(), source })?;
+            let stream =
+                stream.map_err(|source| OpenError::Connect { endpoint: endpoint.clone(), source })?;
             Link::log_in(Line::new(stream), account, kind).await
         });
         opened.await.map_err(|_| OpenError::Late(endpoint.clone()))?
     }
 
-    async fn log_in(mut line: Line<Stream>, account: &Account, kind: Capabilities) -> Result<Link, OpenError> {
+    async fn log_in(
+        mut line: Line<Stream>,
+        account: &Account,
+        kind: Capabilities,
+    ) -> Result<Link, OpenError> {
         let (sequence, length) = line.packet(HANDSHAKE_MAX).await?;
         let greeting = Greeting::parse(line.payload(length))?;
         line.consume_packet(length);

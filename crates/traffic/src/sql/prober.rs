@@ -90,7 +90,9 @@ async fn ask(shared: &Shared, upstream: &Upstream, link: &mut Option<Link>) -> R
     };
     let is_mysql = engine(&open.greeting.capabilities) == Engine::MySql;
     let sql = match is_mysql {
-        false => "SELECT CONCAT_WS(',', NULLIF(@@global.gtid_slave_pos,''), NULLIF(@@global.gtid_binlog_pos,''))",
+        false => {
+            "SELECT CONCAT_WS(',', NULLIF(@@global.gtid_slave_pos,''), NULLIF(@@global.gtid_binlog_pos,''))"
+        }
         true => "SELECT REPLACE(@@global.gtid_executed, '\\n', '')",
     };
     let mut position = Position::default();
@@ -148,7 +150,8 @@ async fn identify(link: &mut Link) -> Result<Identity, OpenError> {
     // MariaDB has collations of one name in several character sets; only the second table numbers them.
     let full = "SELECT CONCAT_WS(' ', ID, CHARACTER_SET_NAME, FULL_COLLATION_NAME) \
                 FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY";
-    let plain = "SELECT CONCAT_WS(' ', ID, CHARACTER_SET_NAME, COLLATION_NAME) FROM information_schema.COLLATIONS";
+    let plain =
+        "SELECT CONCAT_WS(' ', ID, CHARACTER_SET_NAME, COLLATION_NAME) FROM information_schema.COLLATIONS";
     let mut collations = HashMap::new();
     for sql in [full, plain] {
         let mut take = |row: &[u8]| {

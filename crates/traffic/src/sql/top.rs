@@ -137,7 +137,8 @@ mod tests {
         let told = top.report();
         assert_eq!(told.len(), 2);
         assert_eq!((told[0].text.as_str(), told[0].primary, told[0].time_us), ("SELECT 2", 1, 100));
-        let (replica, rows, time, longest) = (told[1].replica, told[1].rows, told[1].time_us, told[1].longest_us);
+        let (replica, rows, time, longest) =
+            (told[1].replica, told[1].rows, told[1].time_us, told[1].longest_us);
         assert_eq!((replica, rows, time, longest), (2, 4, 12, 7));
     }
 

@@ -219,7 +219,8 @@ impl Worker {
         let same_term = old.last_primary.clone().filter(|_| table.term == old.term);
         let last_primary = primary.clone().or(same_term);
         let new = Routed { term: table.term, primary, replicas, last_primary };
-        let is = |one: &Option<Rc<Slot>>, slot: &Rc<Slot>| one.as_ref().is_some_and(|one| Rc::ptr_eq(one, slot));
+        let is =
+            |one: &Option<Rc<Slot>>, slot: &Rc<Slot>| one.as_ref().is_some_and(|one| Rc::ptr_eq(one, slot));
         // What was opened to a former primary writes no more, at once.
         if let Some(former) = &old.last_primary
             && !is(&new.last_primary, former)
@@ -308,7 +309,12 @@ impl Worker {
     }
 
     /// A connection to `slot`: a free one, a new one, or the next that is put back.
-    pub(crate) async fn acquire(&self, slot: &Rc<Slot>, want: &Want<'_>, home: Option<Home>) -> Result<Box<Backend>, NoConnection> {
+    pub(crate) async fn acquire(
+        &self,
+        slot: &Rc<Slot>,
+        want: &Want<'_>,
+        home: Option<Home>,
+    ) -> Result<Box<Backend>, NoConnection> {
         if let Some(backend) = self.take(slot, want, home) {
             return Ok(backend);
         }
@@ -372,7 +378,9 @@ impl Worker {
                     // Routes may have changed while it was opened.
                     Ok(Some(backend)) if backend.is_cut() => continue,
                     Ok(Some(backend)) => return Ok(backend),
-                    Ok(None) => tracing::debug!(instance = %slot.upstream.name, "the primary takes no writes"),
+                    Ok(None) => {
+                        tracing::debug!(instance = %slot.upstream.name, "the primary takes no writes")
+                    }
                 }
             }
             held.get_or_insert_with(|| Counted::in_gauge(&self.shared.gauges.held));

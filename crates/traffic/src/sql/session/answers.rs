@@ -32,7 +32,12 @@ impl Session {
         let row = [Some(text.as_bytes())];
         let rows = std::iter::once(&row[..]);
         reply::result_set(&mut self.line.outbound, 1, &[column], rows, self.status, self.capabilities);
-        self.past = Past { row_count: -1, found_rows: 1, last_insert_id: self.past.last_insert_id, ..Past::default() };
+        self.past = Past {
+            row_count: -1,
+            found_rows: 1,
+            last_insert_id: self.past.last_insert_id,
+            ..Past::default()
+        };
         Ok(self.line.send().await?)
     }
 }

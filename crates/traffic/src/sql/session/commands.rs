@@ -103,7 +103,8 @@ impl Session {
             return self.refuse(1, 1094, b"HY000", &format!("Unknown thread id: {id}")).await;
         };
         if session == self.member.id {
-            let message = if query_only { "Query execution was interrupted" } else { "Connection was killed" };
+            let message =
+                if query_only { "Query execution was interrupted" } else { "Connection was killed" };
             self.refuse(1, if query_only { 1317 } else { 1927 }, b"70100", message).await?;
             return if query_only { Ok(()) } else { Err(Over) };
         }

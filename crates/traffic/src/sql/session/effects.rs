@@ -53,7 +53,8 @@ impl Session {
     fn remember(&mut self, work: &Work) {
         let outcome = self.follower.outcome();
         let failed = outcome.error.is_some();
-        let gives_rows = outcome.rows > 0 || matches!(work.verdict.kind, Kind::Select | Kind::Show | Kind::Explain);
+        let gives_rows =
+            outcome.rows > 0 || matches!(work.verdict.kind, Kind::Select | Kind::Show | Kind::Explain);
         let affected = i64::try_from(outcome.affected_rows).unwrap_or(i64::MAX);
         self.past = Past {
             last_insert_id: match outcome.last_insert_id {
@@ -131,7 +132,9 @@ impl Session {
     /// sets and not the collation.
     fn names_of(&self, work: &Work) -> Option<Vec<u8>> {
         let mut all = assignments(self.text(work), &self.dialect);
-        let (Some(Assignment::Names { charset, collation }), None) = (all.next(), all.next()) else { return None };
+        let (Some(Assignment::Names { charset, collation }), None) = (all.next(), all.next()) else {
+            return None;
+        };
         let mut names = plain(charset)?.to_vec();
         if let Some(collation) = collation {
             names.extend_from_slice(b" COLLATE ");
@@ -182,7 +185,9 @@ fn plain<'t>(value: Value<'t>) -> Option<&'t [u8]> {
     match value {
         Value::Word(word) => Some(word),
         // A name of a character set needs no quotes.
-        Value::Text(text) if text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') => Some(text),
+        Value::Text(text) if text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') => {
+            Some(text)
+        }
         Value::Text(_) | Value::Default | Value::Expression(_) => None,
     }
 }

@@ -298,7 +298,8 @@ impl Exchange<'_> {
         let alone = outcome.results <= 1 && outcome.rows == 0;
         let read_only = |error: &ServerError| {
             error.code == 1836
-                || (error.code == 1290 && (error.message.contains("read-only") || error.message.contains("read_only")))
+                || (error.code == 1290
+                    && (error.message.contains("read-only") || error.message.contains("read_only")))
         };
         let fault = match code {
             1290 | 1836 if self.primary && outcome.error.as_ref().is_some_and(read_only) => Fault::ReadOnly,

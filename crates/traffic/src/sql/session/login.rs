@@ -136,7 +136,8 @@ async fn prove(
         match verdict {
             Verdict::Accepted(extra) => {
                 if let Some(extra) = extra {
-                    sequence = packet::put(&mut line.outbound, sequence.wrapping_add(1), extra).wrapping_sub(1);
+                    sequence =
+                        packet::put(&mut line.outbound, sequence.wrapping_add(1), extra).wrapping_sub(1);
                 }
                 return find(worker, user).map(|account| (account, sequence)).ok_or(Over);
             }
@@ -215,7 +216,8 @@ impl Session {
             match self.try_state().await {
                 Ok(()) => self.worker.learn_schema(self.account, self.state.schema()),
                 Err(Some(Fault::Refused(error))) => {
-                    self.refuse(sequence.wrapping_add(1), error.code, &error.sqlstate, &error.message).await?;
+                    self.refuse(sequence.wrapping_add(1), error.code, &error.sqlstate, &error.message)
+                        .await?;
                     return Err(Over);
                 }
                 Err(_) => {

@@ -5,13 +5,13 @@ use super::exchange::{Ended, Expect, Fault, Progress};
 use super::perform::{Onward, Work};
 use super::replay::{Checksum, Step};
 use super::{Held, Over, Session};
+use crate::sql::backend::Link;
 use crate::sql::classify::{Kind, Transaction};
 use crate::sql::roll::End;
 use crate::sql::state::Path;
+use crate::sql::wire::capability::Capabilities;
 use crate::sql::wire::packet;
 use crate::sql::wire::status::Status;
-use crate::sql::backend::Link;
-use crate::sql::wire::capability::Capabilities;
 use std::time::Instant;
 use tokio::task::spawn_local;
 
@@ -60,7 +60,8 @@ impl Session {
                 self.drop_held();
                 let sent = progress.left;
                 if progress.delivered {
-                    let message = "Stoa: the database server broke off in the middle of its answer; try again";
+                    let message =
+                        "Stoa: the database server broke off in the middle of its answer; try again";
                     self.forget_transaction();
                     return self.break_off(progress, UNDONE.0, UNDONE.1, message).await;
                 }
@@ -103,7 +104,9 @@ impl Session {
                 self.drop_held();
                 self.forget_transaction();
                 self.pins = super::Pins::default();
-                let message = format!("Stoa: the database server was lost with an open transaction or session, and {why}; try again");
+                let message = format!(
+                    "Stoa: the database server was lost with an open transaction or session, and {why}; try again"
+                );
                 self.refuse(1, UNDONE.0, UNDONE.1, &message).await?;
                 Ok(false)
             }
@@ -174,7 +177,8 @@ impl Session {
             }
             self.put_step(step).map_err(|_| LOST)?;
             let mut sum = Checksum::default();
-            let done = self.exchange(Some(step.reply), 1, true, &mut Progress::default(), Some(&mut sum)).await;
+            let done =
+                self.exchange(Some(step.reply), 1, true, &mut Progress::default(), Some(&mut sum)).await;
             match done {
                 Ok(Ended::Done) if sum == step.sum => {}
                 Ok(_) => return Err("doing it again gives other results"),

@@ -163,7 +163,11 @@ impl Session {
         }
         self.line.outbound = Vec::new();
         if let Some(held) = &mut self.held {
-            held.backend.count(if self.status.contains(Status::IN_TRANS) { Counted::InFlight } else { Counted::Pinned });
+            held.backend.count(if self.status.contains(Status::IN_TRANS) {
+                Counted::InFlight
+            } else {
+                Counted::Pinned
+            });
         }
     }
 
@@ -226,9 +230,16 @@ impl Session {
     }
 
     /// Answers with an error.
-    async fn refuse(&mut self, sequence: u8, code: u16, sqlstate: &[u8; 5], message: &str) -> Result<(), Over> {
+    async fn refuse(
+        &mut self,
+        sequence: u8,
+        code: u16,
+        sqlstate: &[u8; 5],
+        message: &str,
+    ) -> Result<(), Over> {
         reply::error(&mut self.line.outbound, sequence, code, sqlstate, message);
-        self.past = Past { row_count: -1, errors: 1, last_insert_id: self.past.last_insert_id, ..Past::default() };
+        self.past =
+            Past { row_count: -1, errors: 1, last_insert_id: self.past.last_insert_id, ..Past::default() };
         Ok(self.line.send().await?)
     }
 

@@ -55,9 +55,11 @@ pub(super) enum Onward {
 impl Work {
     /// Whether running it twice does no more than running it once.
     pub(super) fn is_repeatable(&self) -> bool {
-        let reads = matches!(self.verdict.kind, Kind::Select | Kind::Show | Kind::Explain | Kind::ShowWarnings);
+        let reads =
+            matches!(self.verdict.kind, Kind::Select | Kind::Show | Kind::Explain | Kind::ShowWarnings);
         let sets = matches!(self.verdict.kind, Kind::Set | Kind::Use | Kind::Empty);
-        self.verdict.route == Route::Replica || ((reads || sets) && self.verdict.effects.without(HARMLESS).is_empty())
+        self.verdict.route == Route::Replica
+            || ((reads || sets) && self.verdict.effects.without(HARMLESS).is_empty())
     }
 
     /// Whether it may end the transaction for good.
@@ -109,7 +111,8 @@ impl Session {
             }
         }
         self.held = None;
-        self.refuse(1, 1205, b"HY000", "Stoa: the database servers broke off again and again; try again").await
+        self.refuse(1, 1205, b"HY000", "Stoa: the database servers broke off again and again; try again")
+            .await
     }
 
     /// Sends `work` on the connection that is held, and what has to go ahead of it.
@@ -140,7 +143,8 @@ impl Session {
         if !backend.is_in(&self.state) {
             let mysql = self.worker.shared.identity.get().is_some_and(|identity| identity.is_mysql());
             let mut sql = Vec::new();
-            let Path::Steps { reset, set, schema } = self.state.path(&backend.origin(), mysql, &mut sql) else {
+            let Path::Steps { reset, set, schema } = self.state.path(&backend.origin(), mysql, &mut sql)
+            else {
                 return Err(Fault::Lost);
             };
             if reset {

@@ -1,7 +1,7 @@
 //! Which connection a command runs on, and getting it.
 
-use super::perform::Work;
 use super::exchange::Expect;
+use super::perform::Work;
 use super::{Held, Over, Session};
 use crate::sql::backend::Counted;
 use crate::sql::classify::{self, Access, Kind, Reads, Route, Transaction};
@@ -82,21 +82,25 @@ impl Session {
                 && (freshness == Freshness::Eventual || upstream.applied.follows(&self.written))
         });
         // Of two with as little to do the one that keeps a connection for this session.
-        near.min_by_key(|slot| (slot.upstream.in_flight.load(Ordering::Relaxed), self.home(slot).is_none())).cloned()
+        near.min_by_key(|slot| (slot.upstream.in_flight.load(Ordering::Relaxed), self.home(slot).is_none()))
+            .cloned()
     }
 
     /// Where the session's last connection to a server is kept for it.
     fn home(&self, slot: &Rc<Slot>) -> Option<Home> {
-        let of = |(known, home): &(std::rc::Weak<Slot>, Home)| (known.as_ptr() == Rc::as_ptr(slot)).then_some(*home);
+        let of = |(known, home): &(std::rc::Weak<Slot>, Home)| {
+            (known.as_ptr() == Rc::as_ptr(slot)).then_some(*home)
+        };
         self.homes.iter().flatten().find_map(of)
     }
 
     /// Whether the connection of the last statement is held, or kept for the session.
     pub(super) fn keeps_last(&self) -> bool {
         self.held.is_some()
-            || self.last.upgrade().is_some_and(|slot| {
-                self.home(&slot).is_some_and(|home| slot.keeps(home, self.member.id))
-            })
+            || self
+                .last
+                .upgrade()
+                .is_some_and(|slot| self.home(&slot).is_some_and(|home| slot.keeps(home, self.member.id)))
     }
 
     /// Gets the connection.

@@ -24,8 +24,14 @@ impl Session {
         let payload = self.line.inbound.data().get(HEADER..).unwrap_or_default();
         let parsed = Command::parse(payload, self.capabilities);
         let (sql, reply) = match parsed {
-            Ok(Command::Query(query)) => (query.sql, parsed.map_or(Reply::One, |command| command.reply(self.capabilities))),
-            Ok(command @ (Command::Execute { .. } | Command::BulkExecute { .. } | Command::SendLongData { .. })) => {
+            Ok(Command::Query(query)) => {
+                (query.sql, parsed.map_or(Reply::One, |command| command.reply(self.capabilities)))
+            }
+            Ok(
+                command @ (Command::Execute { .. }
+                | Command::BulkExecute { .. }
+                | Command::SendLongData { .. }),
+            ) => {
                 return self.hold_command(command.statement().unwrap_or_default()).await;
             }
             // Nothing else is that long.
@@ -62,7 +68,8 @@ impl Session {
             Err(fault) => {
                 // Half of it may be there yet: nothing that follows could be told from it.
                 if let Onward::Again = self.recover(&work, fault, &progress).await? {
-                    let message = "Stoa: the database server was lost while it was sent a long statement; try again";
+                    let message =
+                        "Stoa: the database server was lost while it was sent a long statement; try again";
                     self.refuse(1, 1213, b"40001", message).await?;
                 }
                 Err(Over)
@@ -80,7 +87,12 @@ impl Session {
         Statement { kind: verdict.kind, effects, ..self.nothing() }
     }
 
-    async fn pass_command(&mut self, work: &Work, header: Header, progress: &mut Progress) -> Result<Ended, Fault> {
+    async fn pass_command(
+        &mut self,
+        work: &Work,
+        header: Header,
+        progress: &mut Progress,
+    ) -> Result<Ended, Fault> {
         self.compose(work)?;
         self.exchange(None, 1, false, progress, None).await?;
         *progress = Progress::default();
