@@ -17,6 +17,7 @@ use crate::stream::Stream;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use stoa_model::{Endpoint, Term};
 use tokio::sync::OwnedSemaphorePermit;
@@ -56,7 +57,19 @@ pub(crate) struct Backend {
     /// What state its session is in.
     pub(crate) standing: Standing,
     placed: Vec<Placed>,
+    counted: Counted,
     _permit: OwnedSemaphorePermit,
+}
+
+/// What a connection counts as at its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// Nothing: it is not used.
+    Nothing,
+    /// A statement, or an open transaction.
+    InFlight,
+    /// A session without a statement that is bound to it.
+    Pinned,
 }
 
 /// What is known of the state of a connection's session.
@@ -114,11 +127,28 @@ pub(crate) enum OpenError {
     Refused(ServerError),
 }
 
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.count(Counted::Nothing);
+    }
+}
+
 impl OpenError {
+    /// What the server itself said, where it did.
+    pub(crate) fn server_error(&self) -> Option<&ServerError> {
+        match self {
+            OpenError::Auth(AuthError::Refused(error))
+            | OpenError::Handshake(HandshakeError::Refused(error))
+            | OpenError::Refused(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether it may be gone a moment later: the server starts, ends, or has too many connections.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            OpenError::Auth(AuthError::Refused(error)) | OpenError::Handshake(HandshakeError::Refused(error)) => {
+            OpenError::Auth(AuthError::Refused(error))
+            | OpenError::Handshake(HandshakeError::Refused(error)) => {
                 matches!(error.code, 1040 | 1053 | 1129 | 1203 | 1226 | 1927)
             }
             OpenError::Auth(_) | OpenError::Incapable(_) | OpenError::Refused(_) => false,
@@ -137,13 +167,18 @@ impl Link {
     ) -> Result<Link, OpenError> {
         let opened = tokio::time::timeout(span, async {
             let stream = Stream::connect(endpoint, span).await;
-            let stream = stream.map_err(|source| OpenError::Connect { endpoint: endpoint.clone(), source })?;
+            let stream =
+                stream.map_err(|source| OpenError::Connect { endpoint: endpoint.clone(), source })?;
             Link::log_in(Line::new(stream), account, kind).await
         });
         opened.await.map_err(|_| OpenError::Late(endpoint.clone()))?
     }
 
-    async fn log_in(mut line: Line<Stream>, account: &Account, kind: Capabilities) -> Result<Link, OpenError> {
+    async fn log_in(
+        mut line: Line<Stream>,
+        account: &Account,
+        kind: Capabilities,
+    ) -> Result<Link, OpenError> {
         let (sequence, length) = line.packet(HANDSHAKE_MAX).await?;
         let greeting = Greeting::parse(line.payload(length))?;
         line.consume_packet(length);
@@ -174,7 +209,7 @@ impl Link {
                 Next::Done => break,
             };
         }
-        let mut quiet = Follower::new(Capabilities::all());
+        let mut quiet = Follower::new(capabilities);
         quiet.track(None);
         Ok(Link { line, capabilities, greeting, quiet })
     }
@@ -276,8 +311,29 @@ impl Backend {
             writable: None,
             standing: Standing::Fresh,
             placed: Vec::new(),
+            counted: Counted::Nothing,
             _permit: permit,
         }))
+    }
+
+    /// Counts it as `counted` from now on.
+    pub(crate) fn count(&mut self, counted: Counted) {
+        if self.counted == counted {
+            return;
+        }
+        let upstream = &self.slot.upstream;
+        let gauge = |counted| match counted {
+            Counted::Nothing => None,
+            Counted::InFlight => Some(&upstream.in_flight),
+            Counted::Pinned => Some(&upstream.pinned),
+        };
+        if let Some(less) = gauge(self.counted) {
+            less.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(more) = gauge(counted) {
+            more.fetch_add(1, Ordering::Relaxed);
+        }
+        self.counted = counted;
     }
 
     /// Whether nothing has come that nobody asked for, and it has not been closed.
@@ -293,6 +349,15 @@ impl Backend {
     /// Whether nothing is to be sent on it any more.
     pub(crate) fn is_cut(&self) -> bool {
         self.epoch != self.slot.epoch() || self.slot.is_retired()
+    }
+
+    /// Whether its session is in no schema.
+    pub(crate) fn has_no_schema(&self) -> bool {
+        match &self.standing {
+            Standing::Fresh => true,
+            Standing::Known(state) => state.schema().is_empty(),
+            Standing::Unknown => false,
+        }
     }
 
     /// What its session is in, to go on from.
@@ -327,6 +392,13 @@ impl Backend {
     pub(crate) fn displace(&mut self, session: u32, statement: u32) -> Option<u32> {
         let at = self.placed.iter().position(|placed| placed.key == (session, statement))?;
         Some(self.placed.swap_remove(at).id)
+    }
+
+    /// Whether the server takes writes.
+    pub(crate) async fn takes_writes(&mut self) -> Result<bool, OpenError> {
+        let mut writes = false;
+        self.link.ask("SELECT 1 FROM DUAL WHERE @@global.read_only = 0", |_| writes = true).await?;
+        Ok(writes)
     }
 
     /// Sends what is to be sent, and waits for the end of the answer that is expected.

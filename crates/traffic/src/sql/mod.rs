@@ -16,6 +16,7 @@ pub mod lexer;
 pub mod role;
 pub mod wire;
 
+pub(crate) mod asker;
 pub(crate) mod backend;
 pub(crate) mod identity;
 pub(crate) mod line;

@@ -4,9 +4,9 @@
 //! remembers of a session's last statement is found again. Decides who gets which; opens none itself.
 
 use super::backend::Backend;
+use super::state::State;
 use super::table::Upstream;
 use super::wire::capability::Capabilities;
-use super::state::State;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -62,7 +62,9 @@ pub(crate) struct Want<'a> {
 
 impl Want<'_> {
     fn fits(&self, backend: &Backend) -> bool {
-        backend.account == self.account && backend.kind == self.kind
+        // A schema cannot be left for none.
+        let schema = !self.state.schema().is_empty() || backend.has_no_schema();
+        backend.account == self.account && backend.kind == self.kind && schema
     }
 }
 
@@ -95,7 +97,7 @@ impl Slot {
         let place = home?.place;
         let mut idle = self.idle.borrow_mut();
         let entry = idle.get_mut(place)?;
-        if !entry.as_ref().is_some_and(|idle| idle.owner == want.session) {
+        if !entry.as_ref().is_some_and(|idle| idle.owner == want.session && want.fits(&idle.backend)) {
             return None;
         }
         let taken = entry.take()?;
@@ -118,8 +120,8 @@ impl Slot {
 
     fn best(&self, want: &Want<'_>, share: usize) -> Option<usize> {
         let idle = self.idle.borrow();
-        let must = idle.len() - self.vacant.borrow().len() > share
-            || self.upstream.permits.available_permits() == 0;
+        let must =
+            idle.len() - self.vacant.borrow().len() > share || self.upstream.permits.available_permits() == 0;
         let fitting = idle.iter().enumerate().filter_map(|(place, idle)| {
             let idle = idle.as_ref().filter(|idle| want.fits(&idle.backend))?;
             let usable = idle.owner == 0 || must || idle.since.elapsed() > WARM;
@@ -134,7 +136,8 @@ impl Slot {
     /// Closes one that does not fit, so that another may be opened in its place.
     pub(crate) fn make_room(&self) {
         let mut idle = self.idle.borrow_mut();
-        let oldest = idle.iter().enumerate().filter_map(|(place, idle)| Some((idle.as_ref()?.since, place))).min();
+        let oldest =
+            idle.iter().enumerate().filter_map(|(place, idle)| Some((idle.as_ref()?.since, place))).min();
         if let Some((_, place)) = oldest
             && let Some(entry) = idle.get_mut(place)
         {
@@ -173,6 +176,12 @@ impl Slot {
         {
             idle.owner = 0;
         }
+    }
+
+    /// Whether the session's connection is still where it left it.
+    pub(crate) fn keeps(&self, home: Home, session: u32) -> bool {
+        let idle = self.idle.borrow();
+        idle.get(home.place).is_some_and(|idle| idle.as_ref().is_some_and(|idle| idle.owner == session))
     }
 
     /// How many are unused.

@@ -174,7 +174,8 @@ mod tests {
         let set = format!("{UUID}:1-42:50-60");
         assert_eq!(Position::parse(&set).unwrap().to_sql(), format!("{UUID}:1-42"));
         assert_eq!(Position::parse(&format!("{UUID}:7")).unwrap().marks()[0].number, 7);
-        for wrong in ["x", "0-1", "0-1-2-3", "0-1-x", "3e11:1", &format!("{UUID}:"), &format!("{UUID}:tag:1-5")]
+        for wrong in
+            ["x", "0-1", "0-1-2-3", "0-1-x", "3e11:1", &format!("{UUID}:"), &format!("{UUID}:tag:1-5")]
         {
             assert_eq!(Position::parse(wrong), None, "{wrong}");
         }

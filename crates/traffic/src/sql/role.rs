@@ -1,11 +1,11 @@
 //! A splitter role from its start to its end: threads, the control socket, and the drain at SIGTERM.
 
-pub use super::account::Account;
-pub use super::settings::{DigestLimits, Freshness, Settings};
 use super::prober;
+pub use super::settings::{DigestLimits, Freshness, Settings};
 use super::steward::Steward;
 use super::table::Shared;
 use super::top::Top;
+pub use super::wire::auth::{Account, Password};
 use super::worker::{Command, Worker};
 use crate::inherit;
 pub use crate::inherit::InheritError;
@@ -106,7 +106,8 @@ fn runtime() -> Result<LocalRuntime, SqlRoleError> {
 }
 
 async fn serve(config: SqlRoleConfig, shutdown: impl Future<Output = ()>) -> Result<(), SqlRoleError> {
-    let SqlRoleConfig { sockets: Sockets { tcp, unix, control }, threads, place, accounts, settings } = config;
+    let SqlRoleConfig { sockets: Sockets { tcp, unix, control }, threads, place, accounts, settings } =
+        config;
     if accounts.is_empty() {
         return Err(SqlRoleError::NoAccount);
     }
@@ -172,8 +173,10 @@ impl Thread {
         let serve = move || {
             // Dropped however the thread ends, which is what tells of it.
             let _ended = Ended(ended);
-            let runtime =
-                Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
+            let runtime = Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .build_local(LocalOptions::default())?;
             runtime.block_on(async {
                 let tcp = tokio::net::TcpListener::from_std(tcp)?;
                 let unix = tokio::net::UnixListener::from_std(unix)?;

@@ -85,6 +85,11 @@ impl Roll {
         }
     }
 
+    /// Whether an id was given by this splitter, on whichever thread.
+    pub(crate) fn is_of_this_role(&self, id: u32) -> bool {
+        id >> (NUMBER_BITS + THREAD_BITS) == self.prefix >> (NUMBER_BITS + THREAD_BITS)
+    }
+
     /// How many there are.
     pub(crate) fn open(&self) -> usize {
         self.open.borrow().len()

@@ -162,7 +162,8 @@ impl State {
         for (name, literal) in &self.variables {
             // What SET NAMES has just set is set again.
             let stands = known.is_some_and(|known| known.variable(name) == Some(literal))
-                && !(names_differ && (name.starts_with(b"character_set_") || name.starts_with(b"collation_")));
+                && !(names_differ
+                    && (name.starts_with(b"character_set_") || name.starts_with(b"collation_")));
             if !stands {
                 item(&[b"SESSION ", name, b"=", literal]);
             }
@@ -252,7 +253,10 @@ mod tests {
         let plain = State::new(b"shop", b"utf8mb4");
         let (way, text) = path(&set(&plain, "time_zone", "+02:00"), &plain);
         assert_eq!(way, Path::Steps { reset: true, set: true, schema: false });
-        assert!(text.starts_with("SET session_track_schema=1") && text.ends_with(", NAMES utf8mb4"), "{text}");
+        assert!(
+            text.starts_with("SET session_track_schema=1") && text.ends_with(", NAMES utf8mb4"),
+            "{text}"
+        );
         assert_eq!(path(&plain, &State::new(b"", b"utf8mb4")).0, Path::None);
     }
 

@@ -53,7 +53,15 @@ impl Steward {
         (tcp, unix): (TcpListener, UnixListener),
         top: Arc<Top>,
     ) -> Rc<Self> {
-        Rc::new(Steward { shared, threads, tcp, unix, table: RefCell::default(), former: RefCell::default(), top })
+        Rc::new(Steward {
+            shared,
+            threads,
+            tcp,
+            unix,
+            table: RefCell::default(),
+            former: RefCell::default(),
+            top,
+        })
     }
 
     /// The routes in force.
@@ -138,9 +146,7 @@ impl Steward {
             };
             // Also one that left and comes back: a switch of roles names it anew.
             let known = old.all().chain(former.iter()).find(same).cloned();
-            known.unwrap_or_else(|| {
-                Arc::new(Upstream::new(route, &self.shared.settings, self.threads.len()))
-            })
+            known.unwrap_or_else(|| Arc::new(Upstream::new(route, &self.shared.settings, self.threads.len())))
         };
         let table = Arc::new(Table {
             generation: routes.generation,

@@ -2,10 +2,10 @@
 //!
 //! Atomics on the way of a statement; a lock only where a server is left out or reported.
 
-use super::account::Account;
 use super::identity::Identity;
 use super::position::Applied;
 use super::settings::Settings;
+use super::wire::auth::Account;
 use crate::stats::Counters;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -188,7 +188,8 @@ impl Upstream {
 
     /// Sends it no read for a while.
     pub(crate) fn leave_out(&self, why: &str) {
-        *self.left_out.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), why.to_owned()));
+        *self.left_out.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), why.to_owned()));
         if !self.is_left_out.swap(true, Ordering::Relaxed) {
             tracing::warn!(instance = %self.name, why, "no read is sent there");
         }

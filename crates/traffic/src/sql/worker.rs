@@ -4,6 +4,7 @@
 //! Decides when this thread accepts (not before its first routes, not while draining) and hands out
 //! connections. It never reads a statement.
 
+use super::asker::{self, Asker};
 use super::backend::{Backend, OpenError};
 use super::listener;
 use super::pool::{Home, Slot, Want};
@@ -13,12 +14,12 @@ use super::table::{Counted, Shared, Table};
 use super::top::{Shard, Top};
 use crate::buffer::Buffer;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use stoa_model::{Generation, Term};
+use stoa_model::Term;
 use tokio::sync::{Notify, mpsc};
 
 /// How often unused connections and idle sessions are looked through.
@@ -27,6 +28,8 @@ const SWEEP: Duration = Duration::from_millis(500);
 const SPARE_BUFFERS: usize = 64;
 /// A buffer that has grown beyond this is not kept.
 const SPARE_SIZE: usize = 64 << 10;
+/// The most schemas that are known to be there.
+const SCHEMAS_MAX: usize = 64;
 /// The pause before a primary that cannot be connected to is tried again.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -86,6 +89,8 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     /// The sessions of this thread.
     pub(crate) roll: Roll,
+    /// Asks the primary how far it is.
+    pub(crate) asker: Asker,
     /// Told when the routes change.
     pub(crate) changed: Notify,
     siblings: Vec<mpsc::UnboundedSender<Command>>,
@@ -95,6 +100,8 @@ pub(crate) struct Worker {
     states: RefCell<HashMap<State, Weak<State>>>,
     spare: RefCell<Vec<Buffer>>,
     draining: Cell<bool>,
+    /// Schemas that were there a moment ago, with who saw them.
+    schemas: RefCell<HashSet<(usize, Box<[u8]>)>>,
 }
 
 impl Worker {
@@ -110,6 +117,7 @@ impl Worker {
             shared,
             index,
             roll,
+            asker: Asker::default(),
             changed: Notify::new(),
             siblings,
             top,
@@ -118,6 +126,7 @@ impl Worker {
             states: RefCell::default(),
             spare: RefCell::default(),
             draining: Cell::new(false),
+            schemas: RefCell::default(),
         }
     }
 
@@ -133,6 +142,7 @@ impl Worker {
             _ => return,
         }
         let tasks = [
+            tokio::task::spawn_local(asker::answer(self.clone())),
             tokio::task::spawn_local(listener::tcp(tcp, self.clone())),
             tokio::task::spawn_local(listener::unix(unix, self.clone())),
             tokio::task::spawn_local(self.clone().sweep()),
@@ -182,6 +192,7 @@ impl Worker {
             let slots = self.slots.borrow().clone();
             slots.iter().for_each(|slot| slot.sweep(now, self.shared.settings.unused_for, share));
             self.states.borrow_mut().retain(|_, state| state.strong_count() > 0);
+            self.schemas.borrow_mut().clear();
             self.roll.expire(now, self.shared.settings.idle);
         }
     }
@@ -208,7 +219,8 @@ impl Worker {
         let same_term = old.last_primary.clone().filter(|_| table.term == old.term);
         let last_primary = primary.clone().or(same_term);
         let new = Routed { term: table.term, primary, replicas, last_primary };
-        let is = |one: &Option<Rc<Slot>>, slot: &Rc<Slot>| one.as_ref().is_some_and(|one| Rc::ptr_eq(one, slot));
+        let is =
+            |one: &Option<Rc<Slot>>, slot: &Rc<Slot>| one.as_ref().is_some_and(|one| Rc::ptr_eq(one, slot));
         // What was opened to a former primary writes no more, at once.
         if let Some(former) = &old.last_primary
             && !is(&new.last_primary, former)
@@ -256,6 +268,19 @@ impl Worker {
         shared
     }
 
+    /// Whether this account was in this schema a moment ago.
+    pub(crate) fn knows_schema(&self, account: usize, schema: &[u8]) -> bool {
+        self.schemas.borrow().iter().any(|(seen_by, seen)| *seen_by == account && **seen == *schema)
+    }
+
+    /// This account is in this schema.
+    pub(crate) fn learn_schema(&self, account: usize, schema: &[u8]) {
+        let mut schemas = self.schemas.borrow_mut();
+        if schemas.len() < SCHEMAS_MAX {
+            schemas.insert((account, schema.into()));
+        }
+    }
+
     /// An empty buffer.
     pub(crate) fn buffer(&self) -> Buffer {
         self.spare.borrow_mut().pop().unwrap_or_default()
@@ -284,7 +309,12 @@ impl Worker {
     }
 
     /// A connection to `slot`: a free one, a new one, or the next that is put back.
-    pub(crate) async fn acquire(&self, slot: &Rc<Slot>, want: &Want<'_>, home: Option<Home>) -> Result<Box<Backend>, NoConnection> {
+    pub(crate) async fn acquire(
+        &self,
+        slot: &Rc<Slot>,
+        want: &Want<'_>,
+        home: Option<Home>,
+    ) -> Result<Box<Backend>, NoConnection> {
         if let Some(backend) = self.take(slot, want, home) {
             return Ok(backend);
         }
@@ -340,13 +370,17 @@ impl Worker {
             let changed = self.changed.notified();
             let primary = self.routed.borrow().primary.clone();
             if let Some(slot) = primary {
-                match self.acquire(&slot, want, home(&slot)).await {
+                match self.acquire_writable(&slot, want, home(&slot)).await {
                     Err(NoConnection::Open(error)) if error.may_pass() => {
                         tracing::debug!(instance = %slot.upstream.name, %error, "the primary is not there");
                     }
+                    Err(error) => return Err(error),
                     // Routes may have changed while it was opened.
-                    Ok(backend) if slot.is_retired() || backend.epoch != slot.epoch() => continue,
-                    done => return done,
+                    Ok(Some(backend)) if backend.is_cut() => continue,
+                    Ok(Some(backend)) => return Ok(backend),
+                    Ok(None) => {
+                        tracing::debug!(instance = %slot.upstream.name, "the primary takes no writes")
+                    }
                 }
             }
             held.get_or_insert_with(|| Counted::in_gauge(&self.shared.gauges.held));
@@ -361,9 +395,25 @@ impl Worker {
         }
     }
 
-    /// Which generation this thread has last sent by; for tests.
-    pub(crate) fn generation(&self) -> Generation {
-        self.shared.serving()
+    /// A connection to `slot` that was seen to take writes in this term; none where it does not.
+    async fn acquire_writable(
+        &self,
+        slot: &Rc<Slot>,
+        want: &Want<'_>,
+        home: Option<Home>,
+    ) -> Result<Option<Box<Backend>>, NoConnection> {
+        let mut backend = self.acquire(slot, want, home).await?;
+        let term = self.routed.borrow().term;
+        if backend.writable == Some(term) {
+            return Ok(Some(backend));
+        }
+        let asked = tokio::time::timeout(self.shared.settings.connect, backend.takes_writes()).await;
+        let late = |_| OpenError::Late(slot.upstream.endpoint.clone());
+        if !asked.map_err(late)?? {
+            return Ok(None);
+        }
+        backend.writable = Some(term);
+        Ok(Some(backend))
     }
 }
 

@@ -1,0 +1,202 @@
+//! What a command has left behind: in the session's state, in its transaction, on its connection.
+
+use super::exchange::Expect;
+use super::perform::Work;
+use super::pins::Pins;
+use super::{Past, Session};
+use crate::sql::backend::Standing;
+use crate::sql::classify::{Assignment, Effects, Hint, Kind, Value, assignments, is_system_schema};
+use crate::sql::digest::digest_text;
+use crate::sql::lexer::Dialect;
+use crate::sql::position::{Mark, Position};
+use crate::sql::state::State;
+use crate::sql::top::Count;
+use crate::sql::wire::status::{Change, Status};
+use std::rc::Rc;
+
+impl Session {
+    /// Takes down what `work`, which has been answered, left behind, and lets its connection go where nothing
+    /// binds the session to it.
+    pub(super) fn absorb(&mut self, work: &Work) {
+        let before = self.status;
+        let outcome = self.follower.outcome();
+        let failed = outcome.error.is_some();
+        // An error carries no status: that of before it stands.
+        if !failed || outcome.results > 1 {
+            self.status = outcome.status;
+        }
+        self.remember(work);
+        self.take_changes(work);
+        let in_transaction = self.status.contains(Status::IN_TRANS);
+        self.pins.ran(&work.verdict, failed, in_transaction);
+        self.take_settings(work, failed);
+        self.record(work, before.contains(Status::IN_TRANS));
+        if self.expects.contains(&Expect::CaughtUp)
+            && let Some(held) = &self.held
+        {
+            self.need.marks().iter().for_each(|mark| held.backend.slot.upstream.applied.reached(*mark));
+        }
+        let took = work.since.elapsed();
+        self.count(work, failed, took);
+        if let Some(held) = &self.held {
+            self.last = Rc::downgrade(&held.backend.slot);
+        }
+        let asked_next = failed
+            || self.past.warnings > 0
+            || work.verdict.effects.intersects(Effects::FOUND_ROWS.union(Effects::LAST_INSERT_ID));
+        if !self.is_bound() && !asked_next {
+            self.leave();
+        }
+    }
+
+    /// What the next statement may ask for.
+    fn remember(&mut self, work: &Work) {
+        let outcome = self.follower.outcome();
+        let failed = outcome.error.is_some();
+        let gives_rows =
+            outcome.rows > 0 || matches!(work.verdict.kind, Kind::Select | Kind::Show | Kind::Explain);
+        let affected = i64::try_from(outcome.affected_rows).unwrap_or(i64::MAX);
+        self.past = Past {
+            last_insert_id: match outcome.last_insert_id {
+                0 => self.past.last_insert_id,
+                id => id,
+            },
+            row_count: if failed || gives_rows { -1 } else { affected },
+            found_rows: if work.verdict.kind == Kind::Select { outcome.rows } else { self.past.found_rows },
+            warnings: outcome.warnings,
+            errors: failed.into(),
+        };
+    }
+
+    /// What the server says that changed.
+    fn take_changes(&mut self, work: &Work) {
+        let mut state: Option<State> = None;
+        let (mut touched, mut unmovable) = (false, false);
+        let mut dialect = self.dialect;
+        for change in self.follower.outcome().changes() {
+            match change {
+                Change::Variable { name: b"last_gtid", value } => {
+                    // Anything it cannot be read from leaves the session where it is: on the primary.
+                    if let Some(mark) = std::str::from_utf8(value).ok().and_then(Mark::parse) {
+                        self.written.reach(mark);
+                    }
+                }
+                Change::Gtids(set) => {
+                    if let Some(set) = std::str::from_utf8(set).ok().and_then(Position::parse) {
+                        self.written.reach_all(&set);
+                    }
+                }
+                Change::Variable { name: b"last_insert_id" | b"identity", value } => {
+                    let id = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+                    self.past.last_insert_id = id.unwrap_or(self.past.last_insert_id);
+                }
+                Change::Variable { name, value } => {
+                    dialect = read_dialect(dialect, name, value);
+                    match state.as_ref().unwrap_or(&self.state).with_variable(name, value) {
+                        Ok(new) => state = Some(new),
+                        Err(_) => unmovable = true,
+                    }
+                }
+                Change::Schema(schema) => {
+                    dialect.in_system_schema = is_system_schema(schema);
+                    state = Some(state.as_ref().unwrap_or(&self.state).with_schema(schema));
+                }
+                Change::State(changed) => touched |= changed,
+                Change::Characteristics(_) | Change::Transaction(_) | Change::Other(..) => {}
+            }
+        }
+        if unmovable {
+            self.pins.unmovable();
+        } else if touched && state.is_none() && !Pins::explain(&work.verdict) {
+            self.pins.unknown();
+        }
+        self.dialect = dialect;
+        let Some(mut state) = state else { return };
+        if work.verdict.kind == Kind::Set
+            && let Some(names) = self.names_of(work)
+        {
+            state = state.with_names(&names);
+        }
+        self.enter(state);
+    }
+
+    /// The session, and the connection it holds, are in `state` from now on.
+    pub(super) fn enter(&mut self, state: State) {
+        self.state = self.worker.intern(state);
+        if let Some(held) = &mut self.held {
+            held.backend.standing = Standing::Known(self.state.clone());
+        }
+    }
+
+    /// What stands behind `SET NAMES`, where that is all that `work` sets: the server reports the character
+    /// sets and not the collation.
+    fn names_of(&self, work: &Work) -> Option<Vec<u8>> {
+        let mut all = assignments(self.text(work), &self.dialect);
+        let (Some(Assignment::Names { charset, collation }), None) = (all.next(), all.next()) else {
+            return None;
+        };
+        let mut names = plain(charset)?.to_vec();
+        if let Some(collation) = collation {
+            names.extend_from_slice(b" COLLATE ");
+            names.extend_from_slice(plain(collation)?);
+        }
+        Some(names)
+    }
+
+    /// The text of a command.
+    pub(super) fn text(&self, work: &Work) -> &[u8] {
+        let (start, end) = work.text;
+        self.line.payload(work.length).get(start..end).unwrap_or_default()
+    }
+
+    fn take_settings(&mut self, work: &Work, failed: bool) {
+        if failed || !work.verdict.effects.contains(Effects::STOA_SETTING) {
+            return;
+        }
+        let set = work.verdict.settings;
+        self.hint = Hint {
+            target: set.target.or(self.hint.target),
+            consistency: set.consistency.or(self.hint.consistency),
+            lag: set.lag.or(self.hint.lag),
+        };
+    }
+
+    fn count(&mut self, work: &Work, failed: bool, took: std::time::Duration) {
+        let Some(held) = &self.held else { return };
+        let upstream = &held.backend.slot.upstream;
+        let index = self.worker.index;
+        // The classes are HTTP's: what was done, and what was not.
+        upstream.counters.shard(index).answered(if failed { 500 } else { 200 }, took);
+        let Some(digest) = work.digest else { return };
+        let rows = self.follower.outcome().rows;
+        let count = Count { digest, by_primary: held.primary, failed, rows, took };
+        let text = || digest_text(self.statement_text(work), &self.dialect);
+        self.worker.top().count(&count, text);
+        if took >= self.worker.shared.settings.slow {
+            tracing::info!(
+                instance = %upstream.name, ms = took.as_millis() as u64, rows, failed,
+                digest = %format_args!("{:016x}", digest.0), statement = %text(), "slow statement"
+            );
+        }
+    }
+}
+
+fn plain<'t>(value: Value<'t>) -> Option<&'t [u8]> {
+    match value {
+        Value::Word(word) => Some(word),
+        // A name of a character set needs no quotes.
+        Value::Text(text) if text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') => {
+            Some(text)
+        }
+        Value::Text(_) | Value::Default | Value::Expression(_) => None,
+    }
+}
+
+fn read_dialect(dialect: Dialect, name: &[u8], value: &[u8]) -> Dialect {
+    let value = String::from_utf8_lossy(value);
+    match name {
+        b"sql_mode" => dialect.with_sql_mode(&value),
+        b"character_set_client" => dialect.with_charset(&value),
+        _ => dialect,
+    }
+}

@@ -1,0 +1,338 @@
+//! Sends what waits for a server and passes its answer on to the client: the way of every byte.
+//!
+//! What is hot: one write to the server, one read from it, one write to the client. Rows pass from the
+//! buffer they were read into. Nothing is allocated, no lock is taken, and no system call is made to find out
+//! that there is nothing to read.
+
+use super::replay::Checksum;
+use crate::sql::backend::{Backend, Standing};
+use crate::sql::line::Line;
+use crate::sql::roll::{End, Member};
+use crate::sql::settings::STREAM_BUFFER;
+use crate::sql::state::State;
+use crate::sql::wire::follower::Follower;
+use crate::sql::wire::response::{Next, Reply};
+use crate::sql::wire::status::ServerError;
+use crate::stream::Stream;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite;
+
+/// How much of what the client sends ahead is read while its last command runs.
+const AHEAD: usize = 64 << 10;
+
+/// A command of ours, sent ahead of the client's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    /// The session begins anew.
+    Reset,
+    /// Variables are set.
+    Set,
+    /// The schema is changed.
+    Schema,
+    /// A row comes if the replica has what the session needs to see.
+    CaughtUp,
+    /// A statement of the client's is prepared here too.
+    Prepare(u32),
+}
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All is answered.
+    Done,
+    /// The client's file is asked for.
+    File,
+    /// The replica did not catch up; the answer was not passed on.
+    Behind,
+}
+
+/// Why it did not come to its end.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The client has gone.
+    Client,
+    /// The connection to the server broke, or is not to be used any more.
+    Lost,
+    /// The server takes no writes: it is not the primary any more. Nothing was passed on.
+    ReadOnly,
+    /// The client's statement, or the whole session, is to end.
+    Told(End),
+    /// A command of ours was refused. Nothing was passed on.
+    Refused(ServerError),
+    /// More rows than a statement of its kind may give.
+    TooManyRows,
+}
+
+/// One exchange.
+pub(super) struct Exchange<'a> {
+    pub(super) client: &'a mut Line<Stream>,
+    pub(super) backend: &'a mut Backend,
+    pub(super) follower: &'a mut Follower,
+    pub(super) member: &'a Member,
+    /// What was sent ahead, in order.
+    pub(super) expects: &'a [Expect],
+    /// The state the session is in once all that has been answered.
+    pub(super) state: &'a Rc<State>,
+    /// What the client's command is answered with; none where only what was sent ahead is waited for.
+    pub(super) main: Option<Reply>,
+    /// What the first frame of that answer bears.
+    pub(super) sequence: u8,
+    /// Nothing of it is passed on.
+    pub(super) mute: bool,
+    /// The connection is the primary's.
+    pub(super) primary: bool,
+    /// The most rows that are passed on.
+    pub(super) rows: u64,
+    /// What has passed is summed up here.
+    pub(super) sum: Option<&'a mut Checksum>,
+    pub(super) progress: &'a mut Progress,
+}
+
+/// How far an exchange has come.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Progress {
+    /// All is sent.
+    sent: bool,
+    /// So many of the commands sent ahead are answered.
+    settled: usize,
+    /// The one after them is being answered.
+    begun: bool,
+    /// So many bytes at the front of what has come go to the client.
+    forward: usize,
+    /// The answer has ended.
+    ended: Option<Next>,
+    /// Bytes have gone to the client.
+    pub(super) delivered: bool,
+    /// Bytes have gone to the server.
+    pub(super) left: bool,
+    behind: bool,
+    refused: Option<ServerError>,
+}
+
+impl Progress {
+    /// Goes on after the client's file has been sent.
+    pub(super) fn resume(&mut self) {
+        self.sent = true;
+        self.ended = None;
+    }
+}
+
+impl Exchange<'_> {
+    /// Goes on as far as can be.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ended, Fault>> {
+        if !self.progress.sent {
+            match self.backend.link.line.poll_send(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.progress.sent = true;
+                    self.progress.left = true;
+                }
+                Poll::Ready(Err(_)) => {
+                    self.progress.left |= self.backend.link.line.has_begun();
+                    return Poll::Ready(Err(Fault::Lost));
+                }
+                Poll::Pending => self.progress.left |= self.backend.link.line.has_begun(),
+            }
+        }
+        loop {
+            ready!(self.poll_deliver(cx))?;
+            if let Some(ended) = self.progress.ended {
+                return Poll::Ready(self.end(ended));
+            }
+            if self.advance()? {
+                continue;
+            }
+            match self.backend.link.line.poll_fill(cx, STREAM_BUFFER) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fault::Lost)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => return self.poll_around(cx),
+            }
+        }
+    }
+
+    fn end(&mut self, ended: Next) -> Result<Ended, Fault> {
+        if let Some(error) = self.progress.refused.take() {
+            return Err(Fault::Refused(error));
+        }
+        match ended {
+            Next::File => Ok(Ended::File),
+            _ if self.progress.behind => Ok(Ended::Behind),
+            _ => Ok(Ended::Done),
+        }
+    }
+
+    /// Writes to the client what is for it.
+    fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        // The two are never filled both: what stands between pieces of ours is copied to them.
+        let sent = self.client.poll_send(cx);
+        if let Poll::Ready(Err(_)) = sent {
+            return Poll::Ready(Err(Fault::Client));
+        }
+        while sent.is_ready() && self.progress.forward > 0 {
+            let inbound = &mut self.backend.link.line.inbound;
+            let data = inbound.data().get(..self.progress.forward).unwrap_or_default();
+            match Pin::new(&mut self.client.stream).poll_write(cx, data) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fault::Client)),
+                Poll::Ready(Ok(n)) => {
+                    inbound.consume(n);
+                    self.progress.forward -= n;
+                }
+                Poll::Pending => return self.poll_stuck(),
+            }
+        }
+        if sent.is_pending() { self.poll_stuck() } else { Poll::Ready(Ok(())) }
+    }
+
+    /// The client takes nothing at present.
+    fn poll_stuck(&mut self) -> Poll<Result<(), Fault>> {
+        match self.member.order() {
+            Some(end) => Poll::Ready(Err(Fault::Told(end))),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Deals with what has come; whether anything was dealt with that asks for another look.
+    fn advance(&mut self) -> Result<bool, Fault> {
+        while self.progress.settled < self.expects.len() {
+            if !self.settle()? {
+                return Ok(false);
+            }
+        }
+        let Some(reply) = self.main else {
+            self.progress.ended = Some(Next::Done);
+            return Ok(true);
+        };
+        if !self.progress.begun {
+            self.progress.begun = true;
+            self.follower.begin(reply, self.sequence, self.backend.link.capabilities);
+        }
+        self.follow()
+    }
+
+    /// Deals with the answer to a command sent ahead; whether it has ended.
+    fn settle(&mut self) -> Result<bool, Fault> {
+        let Some(expect) = self.expects.get(self.progress.settled) else { return Ok(true) };
+        let link = &mut self.backend.link;
+        if !self.progress.begun {
+            self.progress.begun = true;
+            link.expect(match expect {
+                Expect::Reset | Expect::Schema => Reply::One,
+                Expect::Set | Expect::CaughtUp => Reply::Results { local_infile: false },
+                Expect::Prepare(_) => Reply::Prepared { rename: None },
+            });
+        }
+        if !link.swallow().map_err(|_| Fault::Lost)? {
+            return Ok(false);
+        }
+        let outcome = link.outcome();
+        if let Some(error) = &outcome.error {
+            self.progress.refused.get_or_insert_with(|| error.clone());
+            self.backend.standing = Standing::Unknown;
+        } else if *expect == Expect::CaughtUp {
+            self.progress.behind = outcome.rows == 0;
+        } else if let (Expect::Prepare(statement), Some(prepared)) = (*expect, outcome.prepared) {
+            let closed = self.backend.place(self.member.id, statement, prepared.id);
+            if let Some(closed) = closed {
+                self.backend.link.put(0x19, &closed.to_le_bytes());
+            }
+        } else if *expect == Expect::Reset {
+            self.backend.was_reset();
+        } else if self.progress.refused.is_none() {
+            self.backend.standing = Standing::Known(self.state.clone());
+        }
+        self.progress.settled += 1;
+        self.progress.begun = false;
+        Ok(true)
+    }
+
+    /// Follows the answer to the client's command; whether to look again.
+    fn follow(&mut self) -> Result<bool, Fault> {
+        let mute = self.mute || self.progress.behind || self.progress.refused.is_some();
+        let inbound = &mut self.backend.link.line.inbound;
+        let step = self.follower.step(inbound.data_mut()).map_err(|_| Fault::Lost)?;
+        let (forward, skip, next) = (step.forward, step.skip, step.next);
+        if let Some(sum) = &mut self.sum {
+            sum.add(inbound.data().get(..forward).unwrap_or_default());
+            sum.add(step.insert);
+        }
+        if mute {
+            inbound.consume(forward + skip);
+        } else if step.insert.is_empty() && skip == 0 && self.client.outbound.is_empty() {
+            self.progress.forward = forward;
+            self.progress.delivered |= forward > 0;
+        } else {
+            self.client.outbound.extend_from_slice(inbound.data().get(..forward).unwrap_or_default());
+            self.client.outbound.extend_from_slice(step.insert);
+            inbound.consume(forward + skip);
+            self.progress.delivered = true;
+        }
+        if let Some(error) = &self.follower.outcome().error
+            && !mute
+        {
+            self.judge(error.code, forward)?;
+        }
+        if self.follower.outcome().rows > self.rows {
+            return Err(Fault::TooManyRows);
+        }
+        match next {
+            // What is ours is put together with what follows; a lone piece waits for it.
+            Next::Again => Ok(true),
+            Next::Read(_) => Ok(false).and_then(|_| self.flush()),
+            Next::File | Next::Done => {
+                self.progress.ended = Some(next);
+                Ok(true)
+            }
+        }
+    }
+
+    /// What has come so far goes to the client before more is read.
+    fn flush(&mut self) -> Result<bool, Fault> {
+        Ok(self.progress.forward > 0 || !self.client.outbound.is_empty())
+    }
+
+    /// An error that is not for the client: the server ends, or is not the primary any more. Known before
+    /// any of it has gone out where it is all there is.
+    fn judge(&mut self, code: u16, forward: usize) -> Result<(), Fault> {
+        let outcome = self.follower.outcome();
+        let alone = outcome.results <= 1 && outcome.rows == 0;
+        let read_only = |error: &ServerError| {
+            error.code == 1836
+                || (error.code == 1290
+                    && (error.message.contains("read-only") || error.message.contains("read_only")))
+        };
+        let fault = match code {
+            1290 | 1836 if self.primary && outcome.error.as_ref().is_some_and(read_only) => Fault::ReadOnly,
+            1053 | 1927 | 3169 | 4031 => Fault::Lost,
+            _ => return Ok(()),
+        };
+        if !alone || self.client.has_begun() {
+            return Ok(());
+        }
+        // Nothing has been written: what was about to be is taken back.
+        self.progress.delivered = false;
+        self.progress.forward = 0;
+        self.client.forget();
+        let _ = forward;
+        Err(fault)
+    }
+
+    /// Nothing has come from the server: whether there is still a reason to wait.
+    fn poll_around(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ended, Fault>> {
+        if let Some(end) = self.member.order() {
+            return Poll::Ready(Err(Fault::Told(end)));
+        }
+        if self.backend.is_cut() && !self.progress.delivered {
+            return Poll::Ready(Err(Fault::Lost));
+        }
+        // A client that goes takes its statement with it. What it sends ahead is kept.
+        while self.client.inbound.len() < AHEAD {
+            match self.client.poll_fill(cx, AHEAD) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fault::Client)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
+    }
+}

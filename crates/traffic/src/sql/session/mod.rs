@@ -1,0 +1,263 @@
+//! One client from its login to its end: reads commands one after another, has each run where it belongs,
+//! and passes the answers on.
+//!
+//! The way of a command: `command` reads what it is, `station` gets the connection it runs on, `exchange`
+//! sends it and passes the answer on, `effects` takes down what it left behind. What goes wrong on the way is
+//! dealt with in `lost`.
+
+mod answers;
+mod command;
+mod commands;
+mod effects;
+mod exchange;
+mod login;
+mod lost;
+mod perform;
+mod pins;
+mod prepared;
+mod replay;
+mod station;
+mod stream;
+
+use super::backend::{Backend, Counted};
+use super::classify::Hint;
+use super::lexer::Dialect;
+use super::line::{Line, LineError};
+use super::pool::{Home, Slot};
+use super::position::Position;
+use super::roll::{End, Member};
+use super::state::State;
+use super::wire::auth::server::Verifier;
+use super::wire::capability::Capabilities;
+use super::wire::follower::Follower;
+use super::wire::status::Status;
+use super::wire::{packet, reply};
+use super::worker::Worker;
+use crate::stream::Stream;
+use exchange::Expect;
+use pins::Pins;
+use prepared::Statements;
+use replay::Transcript;
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Instant;
+
+/// The session is over: its client has gone, or is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Over;
+
+impl From<std::io::Error> for Over {
+    fn from(_: std::io::Error) -> Self {
+        Over
+    }
+}
+
+impl From<LineError> for Over {
+    fn from(_: LineError) -> Self {
+        Over
+    }
+}
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Session {
+    worker: Rc<Worker>,
+    member: Member,
+    line: Line<Stream>,
+    /// As whom it runs.
+    account: usize,
+    /// What it and the splitter have agreed on, and the part that a server must agree on too.
+    capabilities: Capabilities,
+    kind: Capabilities,
+    verifier: Verifier,
+    /// Its answers are followed by this.
+    follower: Follower,
+    /// What it began in, and what it is in.
+    initial: Rc<State>,
+    state: Rc<State>,
+    dialect: Dialect,
+    initial_dialect: Dialect,
+    /// What it asked of the splitter for all its statements.
+    hint: Hint,
+    status: Status,
+    /// Why it needs the connection it holds.
+    pins: Pins,
+    held: Option<Held>,
+    /// What the connection it held is gone with; it is made again before the next statement.
+    severed: bool,
+    /// Where its last connections are kept for it.
+    homes: [Option<(Weak<Slot>, Home)>; 2],
+    /// The server of its last statement.
+    last: Weak<Slot>,
+    past: Past,
+    /// Its last write, and what the statement at hand needs to see.
+    written: Position,
+    need: Position,
+    statements: Statements,
+    transcript: Transcript,
+    /// The command at hand does not stand at the front of what has come any more.
+    consumed: bool,
+    /// Commands sent ahead of the client's.
+    expects: Vec<Expect>,
+}
+
+/// A connection in the hands of a session.
+#[derive(Debug)]
+struct Held {
+    backend: Box<Backend>,
+    /// It was taken as the primary's.
+    primary: bool,
+}
+
+/// What the last statement left for the next to ask for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Past {
+    last_insert_id: u64,
+    row_count: i64,
+    found_rows: u64,
+    warnings: u16,
+    errors: u16,
+}
+
+/// Serves a client that has just connected, until one of both ends it.
+pub(crate) async fn serve(stream: Stream, worker: Rc<Worker>) {
+    let member = worker.roll.join();
+    let id = member.id;
+    let gauge = worker.clone();
+    gauge.shared.gauges.sessions.fetch_add(1, Ordering::Relaxed);
+    // Boxed: a login needs more space than a session at rest, and is over soon.
+    if let Ok(mut session) = Box::pin(login::greet(stream, worker.clone(), member)).await {
+        // The client has gone, or is told by the end of the connection.
+        let Over = session.run().await;
+        session.farewell();
+    }
+    gauge.shared.gauges.sessions.fetch_sub(1, Ordering::Relaxed);
+    worker.roll.leave(id);
+}
+
+impl Session {
+    async fn run(&mut self) -> Over {
+        poll_fn(|cx| {
+            self.member.listen(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        loop {
+            self.rest();
+            let done = match self.arrival().await {
+                Ok(command) => command::run(self, command).await,
+                Err(over) => Err(over),
+            };
+            if let Err(over) = done {
+                return over;
+            }
+        }
+    }
+
+    /// Gives up what a session without a statement does not need.
+    fn rest(&mut self) {
+        if self.line.inbound.is_empty() {
+            self.worker.recycle(std::mem::take(&mut self.line.inbound));
+        }
+        self.line.outbound = Vec::new();
+        if let Some(held) = &mut self.held {
+            held.backend.count(if self.status.contains(Status::IN_TRANS) {
+                Counted::InFlight
+            } else {
+                Counted::Pinned
+            });
+        }
+    }
+
+    /// Waits for the next command. Its payload, or the front of it, stands at the front of what has come.
+    async fn arrival(&mut self) -> Result<Arrival, Over> {
+        let limit = self.worker.shared.settings.command;
+        let mut rests = true;
+        loop {
+            match packet::front(self.line.inbound.data(), packet::FULL) {
+                Ok(packet::Front::Whole { payload, .. }) => return Ok(Arrival::Whole(payload.len())),
+                Ok(packet::Front::Begun { header, .. })
+                    if header.is_continued() || header.length > limit && self.line.inbound.len() >= limit =>
+                {
+                    return Ok(Arrival::Long);
+                }
+                Ok(_) => {}
+                Err(_) => return Err(Over),
+            }
+            if rests && self.line.inbound.is_empty() {
+                self.member.idle(Instant::now());
+                rests = false;
+                poll_fn(|cx| self.poll_arrival(cx)).await?;
+                self.line.inbound = self.worker.buffer();
+            }
+            let line = &mut self.line;
+            if poll_fn(|cx| line.poll_fill(cx, limit + 2 * packet::HEADER)).await? == 0 {
+                return Err(Over);
+            }
+        }
+    }
+
+    /// Ready when there is something to read, or the session is to end. Needs no buffer.
+    fn poll_arrival(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(), Over>> {
+        match self.member.order() {
+            Some(End::Session) => return Poll::Ready(Err(Over)),
+            Some(End::Statement) => self.member.obeyed(),
+            None => {}
+        }
+        if self.held.as_ref().is_some_and(|held| held.backend.is_cut()) {
+            // At once, not when it is used next: nobody writes to a former primary.
+            self.sever();
+        }
+        let ready = self.line.stream.poll_readable(cx);
+        if ready.is_pending() && self.worker.is_draining() && self.held.is_none() && !self.severed {
+            return Poll::Ready(Err(Over));
+        }
+        ready.map(|ready| ready.map_err(Over::from))
+    }
+
+    /// Lets the connection that is held go, which is of no more use.
+    fn sever(&mut self) {
+        if self.held.take().is_some() {
+            self.severed = self.is_bound();
+        }
+    }
+
+    /// Whether the session needs the connection it holds, or held.
+    fn is_bound(&self) -> bool {
+        self.status.contains(Status::IN_TRANS) || !self.pins.is_empty()
+    }
+
+    /// Answers with an error.
+    async fn refuse(
+        &mut self,
+        sequence: u8,
+        code: u16,
+        sqlstate: &[u8; 5],
+        message: &str,
+    ) -> Result<(), Over> {
+        reply::error(&mut self.line.outbound, sequence, code, sqlstate, message);
+        self.past =
+            Past { row_count: -1, errors: 1, last_insert_id: self.past.last_insert_id, ..Past::default() };
+        Ok(self.line.send().await?)
+    }
+
+    /// Leaves nothing behind.
+    fn farewell(&mut self) {
+        for (slot, home) in self.homes.iter().flatten() {
+            if let Some(slot) = slot.upgrade() {
+                slot.disown(*home, self.member.id);
+            }
+        }
+    }
+}
+
+/// A command has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    /// All of it: so many bytes of payload.
+    Whole(usize),
+    /// The front of a long one.
+    Long,
+}

@@ -1,0 +1,234 @@
+//! Has one command run: gets it a connection, sends it, and goes on elsewhere where that may be done.
+
+use super::exchange::{Ended, Exchange, Expect, Fault, Progress};
+use super::replay::Checksum;
+use super::station::Target;
+use super::{Over, Session};
+use crate::sql::classify::{Effects, Kind, Route, Statement, Transaction};
+use crate::sql::digest::Digest;
+use crate::sql::roll::End;
+use crate::sql::state::Path;
+use crate::sql::wire::command;
+use crate::sql::wire::packet;
+use crate::sql::wire::response::Reply;
+use std::future::poll_fn;
+use std::time::Instant;
+
+/// How often a command is tried on another connection, beside waiting for a primary.
+const TRIES: u32 = 5;
+
+/// What a statement may do twice as well as once.
+const HARMLESS: Effects = Effects::SESSION_VARIABLE
+    .union(Effects::DATABASE)
+    .union(Effects::DIALECT)
+    .union(Effects::STOA_SETTING)
+    .union(Effects::FOUND_ROWS)
+    .union(Effects::LAST_INSERT_ID);
+
+/// A command of the client's. Its payload stands at the front of what has come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work {
+    /// What it is.
+    pub(super) verdict: Statement,
+    /// Its kind, where statements of it are counted.
+    pub(super) digest: Option<Digest>,
+    /// How it is answered.
+    pub(super) reply: Reply,
+    /// How long its payload is.
+    pub(super) length: usize,
+    /// Where in it its text stands.
+    pub(super) text: (usize, usize),
+    /// The prepared statement it is about.
+    pub(super) statement: Option<u32>,
+    /// When it came.
+    pub(super) since: Instant,
+}
+
+/// How the next attempt goes on.
+pub(super) enum Onward {
+    /// On another connection.
+    Again,
+    /// It is over: answered, one way or another.
+    Answered,
+}
+
+impl Work {
+    /// Whether running it twice does no more than running it once.
+    pub(super) fn is_repeatable(&self) -> bool {
+        let reads =
+            matches!(self.verdict.kind, Kind::Select | Kind::Show | Kind::Explain | Kind::ShowWarnings);
+        let sets = matches!(self.verdict.kind, Kind::Set | Kind::Use | Kind::Empty);
+        self.verdict.route == Route::Replica
+            || ((reads || sets) && self.verdict.effects.without(HARMLESS).is_empty())
+    }
+
+    /// Whether it may end the transaction for good.
+    pub(super) fn commits(&self) -> bool {
+        matches!(self.verdict.kind, Kind::Transaction(Transaction::Commit(_) | Transaction::Xa))
+            || self.verdict.effects.intersects(Effects::IMPLICIT_COMMIT.union(Effects::UNKNOWN))
+            || self.verdict.autocommit.is_some()
+    }
+}
+
+impl Session {
+    /// Has `work` run and answered, and takes down what it left behind.
+    pub(super) async fn perform(&mut self, work: &Work) -> Result<(), Over> {
+        if self.severed && !self.restore(work).await? {
+            return Ok(());
+        }
+        if work.verdict.effects.contains(Effects::TRANSACTION) {
+            self.transcript.begin(&self.state);
+        }
+        let mut patience = true;
+        for _ in 0..TRIES {
+            let target = self.target(work, patience);
+            let replica = matches!(target, Target::Replica(_));
+            if let Err(no) = self.station(work, target).await {
+                if replica {
+                    patience = false;
+                    continue;
+                }
+                return self.turn_away(no).await;
+            }
+            let mut progress = Progress::default();
+            let fault = match self.attempt(work, &mut progress).await {
+                Ok(Ended::Done) => return self.finish(work),
+                Ok(Ended::File) => match self.upload(work, &mut progress).await {
+                    Ok(()) => return self.finish(work),
+                    Err(fault) => fault,
+                },
+                Ok(Ended::Behind) => {
+                    patience = false;
+                    self.leave();
+                    continue;
+                }
+                Err(fault) => fault,
+            };
+            patience &= !replica;
+            match self.recover(work, fault, &progress).await? {
+                Onward::Again => {}
+                Onward::Answered => return Ok(()),
+            }
+        }
+        self.held = None;
+        self.refuse(1, 1205, b"HY000", "Stoa: the database servers broke off again and again; try again")
+            .await
+    }
+
+    /// Sends `work` on the connection that is held, and what has to go ahead of it.
+    async fn attempt(&mut self, work: &Work, progress: &mut Progress) -> Result<Ended, Fault> {
+        self.compose(work)?;
+        let ahead = self.expects.iter().any(|expect| *expect != Expect::CaughtUp);
+        // A read whose preparation fails is thrown away and nothing is lost; a write would be done in the
+        // wrong state, so it waits.
+        if ahead && (work.verdict.route != Route::Replica || work.statement.is_some()) {
+            self.exchange(None, 1, false, progress, None).await?;
+            *progress = Progress::default();
+            self.expects.clear();
+        }
+        self.put_command(work)?;
+        let mut sum = self.transcript.is_recording().then(Checksum::default);
+        let ended = self.exchange(Some(work.reply), 1, false, progress, sum.as_mut()).await?;
+        if let Some(sum) = sum {
+            self.transcript.sum = sum;
+        }
+        Ok(ended)
+    }
+
+    /// Puts together what brings the connection into the session's state.
+    pub(super) fn compose(&mut self, work: &Work) -> Result<(), Fault> {
+        self.expects.clear();
+        let Some(held) = &mut self.held else { return Err(Fault::Lost) };
+        let backend = &mut *held.backend;
+        if !backend.is_in(&self.state) {
+            let mysql = self.worker.shared.identity.get().is_some_and(|identity| identity.is_mysql());
+            let mut sql = Vec::new();
+            let Path::Steps { reset, set, schema } = self.state.path(&backend.origin(), mysql, &mut sql)
+            else {
+                return Err(Fault::Lost);
+            };
+            if reset {
+                backend.link.put(0x1F, &[]);
+                self.expects.push(Expect::Reset);
+            }
+            if set {
+                backend.link.put(0x03, &sql);
+                self.expects.push(Expect::Set);
+            }
+            if schema {
+                backend.link.put(0x02, self.state.schema());
+                self.expects.push(Expect::Schema);
+            }
+        }
+        self.compose_wait();
+        if let Some(statement) = work.statement {
+            self.compose_statement(statement)?;
+        }
+        Ok(())
+    }
+
+    /// Appends the client's command to what is to be sent.
+    fn put_command(&mut self, work: &Work) -> Result<(), Fault> {
+        match work.statement {
+            Some(statement) => self.put_statement_command(work, statement),
+            None => {
+                let Some(held) = &mut self.held else { return Err(Fault::Lost) };
+                packet::put(&mut held.backend.link.line.outbound, 0, self.line.payload(work.length));
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs an exchange on the connection that is held.
+    pub(super) async fn exchange(
+        &mut self,
+        main: Option<Reply>,
+        sequence: u8,
+        mute: bool,
+        progress: &mut Progress,
+        sum: Option<&mut Checksum>,
+    ) -> Result<Ended, Fault> {
+        let rows = self.worker.shared.settings.limits.rows.unwrap_or(u64::MAX);
+        let Some(held) = &mut self.held else { return Err(Fault::Lost) };
+        let mut exchange = Exchange {
+            client: &mut self.line,
+            backend: &mut held.backend,
+            follower: &mut self.follower,
+            member: &self.member,
+            expects: &self.expects,
+            state: &self.state,
+            main,
+            sequence,
+            mute,
+            primary: held.primary,
+            rows,
+            sum,
+            progress,
+        };
+        poll_fn(|cx| exchange.poll(cx)).await
+    }
+
+    /// Takes down what a command that was answered has left behind.
+    pub(super) fn finish(&mut self, work: &Work) -> Result<(), Over> {
+        if let Some(prepared) = self.follower.outcome().prepared {
+            self.took_statement(self.statements.next(), work, prepared);
+        }
+        self.absorb(work);
+        match self.member.order() {
+            Some(End::Session) => Err(Over),
+            Some(End::Statement) => {
+                // It has ended by itself.
+                self.member.obeyed();
+                Ok(())
+            }
+            None if work.verdict.effects.contains(Effects::RELEASES_CONNECTION) => Err(Over),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The payload of a command with another statement number in it.
+pub(super) fn renumber(payload: &mut [u8], statement: u32) {
+    // Only called for commands about a statement.
+    let _ = command::set_statement(payload, statement);
+}

@@ -1,0 +1,299 @@
+//! The statements a session has prepared, and having them at the connection they are to run on.
+//!
+//! A client knows its statements by numbers of ours. On each connection that runs one it is prepared the
+//! first time, with a number of the server's; what the client was told about its columns stays.
+
+use super::exchange::{Expect, Fault};
+use super::perform::{self, Work};
+use super::{Over, Session};
+use crate::sql::classify::Statement;
+use crate::sql::digest::Digest;
+use crate::sql::wire::packet;
+use crate::sql::wire::response::Prepared;
+use crate::sql::wire::status::Status;
+use std::rc::Rc;
+
+/// Where the null bitmap of an execution stands: after command, number, flags and count.
+const BITMAP: usize = 10;
+const COM_STMT_EXECUTE: u8 = 0x17;
+const COM_STMT_SEND_LONG_DATA: u8 = 0x18;
+
+/// The statements of a session, by number.
+#[derive(Debug, Default)]
+pub(super) struct Statements {
+    last: u32,
+    /// In the order of their numbers.
+    known: Vec<Box<Known>>,
+    /// How much long data is held.
+    long: usize,
+}
+
+/// A prepared statement.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) number: u32,
+    pub(super) sql: Rc<[u8]>,
+    pub(super) verdict: Statement,
+    pub(super) digest: Digest,
+    parameters: u16,
+    /// The types of its parameters, as they were sent last, and how often they have changed.
+    types: Vec<u8>,
+    types_version: u32,
+    /// Pieces of parameters that were sent ahead, as payloads.
+    long: Vec<Box<[u8]>>,
+    /// It has a cursor on the connection that is held.
+    pub(super) cursor: bool,
+}
+
+impl Statements {
+    /// The number of the next.
+    pub(super) fn next(&self) -> u32 {
+        // The largest number means "the last one" to MariaDB.
+        match self.last.wrapping_add(1) {
+            0 | u32::MAX => 1,
+            next => next,
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// The one of this number.
+    pub(super) fn get(&self, number: u32) -> Option<&Known> {
+        let at = self.known.binary_search_by_key(&number, |known| known.number).ok()?;
+        self.known.get(at).map(|known| &**known)
+    }
+
+    fn get_mut(&mut self, number: u32) -> Option<&mut Known> {
+        let at = self.known.binary_search_by_key(&number, |known| known.number).ok()?;
+        self.known.get_mut(at).map(|known| &mut **known)
+    }
+
+    /// The number that a command means.
+    pub(super) fn meant(&self, number: u32) -> u32 {
+        if number == u32::MAX { self.last } else { number }
+    }
+
+    fn insert(&mut self, known: Known) {
+        self.last = known.number;
+        let at = self.known.partition_point(|other| other.number < known.number);
+        self.known.insert(at, Box::new(known));
+    }
+
+    fn remove(&mut self, number: u32) -> Option<Box<Known>> {
+        let at = self.known.binary_search_by_key(&number, |known| known.number).ok()?;
+        let known = self.known.remove(at);
+        self.long -= known.long.iter().map(|piece| piece.len()).sum::<usize>();
+        Some(known)
+    }
+
+    /// What a statement that has been prepared does when it is executed.
+    pub(super) fn amend(&mut self, number: u32, verdict: Statement, digest: Option<Digest>) {
+        if let Some(known) = self.get_mut(number) {
+            known.verdict = verdict;
+            known.digest = digest.unwrap_or(known.digest);
+        }
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.known.clear();
+        self.long = 0;
+    }
+}
+
+impl Session {
+    /// A statement was prepared for the client.
+    pub(super) fn took_statement(&mut self, number: u32, work: &Work, prepared: Prepared) {
+        let sql: Rc<[u8]> = self.text(work).into();
+        let known = Known {
+            number,
+            sql,
+            verdict: work.verdict,
+            digest: work.digest.unwrap_or(Digest(0)),
+            parameters: prepared.parameters,
+            types: Vec::new(),
+            types_version: 0,
+            long: Vec::new(),
+            cursor: false,
+        };
+        self.statements.insert(known);
+        let id = self.member.id;
+        if let Some(held) = &mut self.held
+            && let Some(closed) = held.backend.place(id, number, prepared.id)
+        {
+            held.backend.link.put(0x19, &closed.to_le_bytes());
+        }
+    }
+
+    /// Prepares a statement on the connection that is held, where it is not.
+    pub(super) fn compose_statement(&mut self, number: u32) -> Result<(), Fault> {
+        let id = self.member.id;
+        let (Some(held), Some(known)) = (&mut self.held, self.statements.get(number)) else {
+            return Err(Fault::Lost);
+        };
+        if held.backend.placed(id, number).is_none() {
+            let outbound = &mut held.backend.link.line.outbound;
+            let mut payload = Vec::with_capacity(known.sql.len() + 1);
+            payload.push(0x16);
+            payload.extend_from_slice(&known.sql);
+            packet::put(outbound, 0, &payload);
+            self.expects.push(Expect::Prepare(number));
+        }
+        Ok(())
+    }
+
+    /// The server's number for a statement on the connection that is held.
+    pub(super) fn placed_number(&mut self, number: u32) -> Option<u32> {
+        let id = self.member.id;
+        Some(self.held.as_mut()?.backend.placed(id, number)?.id)
+    }
+
+    /// Appends a command about a statement, with the server's number, the long data before it and the types
+    /// that the server does not know.
+    pub(super) fn put_statement_command(&mut self, work: &Work, number: u32) -> Result<(), Fault> {
+        let id = self.member.id;
+        let (Some(held), Some(known)) = (&mut self.held, self.statements.get_mut(number)) else {
+            return Err(Fault::Lost);
+        };
+        let backend = &mut *held.backend;
+        let Some(placed) = backend.placed(id, number) else { return Err(Fault::Lost) };
+        let (server_number, told) = (placed.id, placed.types);
+        let payload = self.line.payload(work.length);
+        let outbound_of = |held: &mut super::Held, payload: &[u8]| {
+            let outbound = &mut held.backend.link.line.outbound;
+            let start = outbound.len() + packet::HEADER;
+            packet::put(outbound, 0, payload);
+            if let Some(payload) = outbound.get_mut(start..) {
+                perform::renumber(payload, server_number);
+            }
+        };
+        if payload.first() != Some(&COM_STMT_EXECUTE) {
+            outbound_of(held, payload);
+            return Ok(());
+        }
+        for piece in &known.long {
+            outbound_of(held, piece);
+        }
+        let rewritten = known.take_types(payload, told);
+        match &rewritten {
+            Some(rewritten) => outbound_of(held, rewritten),
+            None => outbound_of(held, payload),
+        }
+        let version = known.types_version;
+        if let Some(placed) = held.backend.placed(id, number) {
+            placed.types = version;
+        }
+        Ok(())
+    }
+
+    /// After an execution: its long data is used up, its cursor open or not.
+    pub(super) fn executed(&mut self, number: u32) {
+        let status = self.follower.outcome().status;
+        let opened = status.contains(Status::CURSOR_EXISTS) && !status.contains(Status::LAST_ROW_SENT);
+        self.statements.clear_long(number);
+        self.set_cursor(number, opened);
+    }
+
+    /// Whether a statement has a cursor: while one is open, its connection is kept.
+    pub(super) fn set_cursor(&mut self, number: u32, open: bool) {
+        let Some(known) = self.statements.get_mut(number) else { return };
+        if known.cursor != open {
+            known.cursor = open;
+            let cursors = &mut self.pins.cursors;
+            *cursors = if open { cursors.saturating_add(1) } else { cursors.saturating_sub(1) };
+        }
+    }
+
+    /// Keeps a piece of a parameter until its statement is executed.
+    pub(super) fn keep_long(&mut self, number: u32, length: usize) -> Result<(), Over> {
+        let most = self.worker.shared.settings.long_data;
+        let piece: Box<[u8]> = self.line.payload(length).into();
+        self.statements.long += piece.len();
+        // There is no answer to this command that could say so.
+        if self.statements.long > most {
+            tracing::warn!(most, "a session sent more long data than is held; it is ended");
+            return Err(Over);
+        }
+        debug_assert_eq!(piece.first(), Some(&COM_STMT_SEND_LONG_DATA));
+        match self.statements.get_mut(number) {
+            Some(known) => known.long.push(piece),
+            None => self.statements.long -= piece.len(),
+        }
+        Ok(())
+    }
+
+    /// The client needs a statement no more.
+    pub(super) fn close_statement(&mut self, number: u32) {
+        self.set_cursor(number, false);
+        self.statements.remove(number);
+        let id = self.member.id;
+        if let Some(held) = &mut self.held
+            && let Some(placed) = held.backend.displace(id, number)
+        {
+            // Goes with the next command.
+            held.backend.link.put(0x19, &placed.to_le_bytes());
+        }
+    }
+
+    /// Whether the statement's cursor or long data are at the connection that is held.
+    pub(super) fn is_placed(&mut self, number: u32) -> bool {
+        self.placed_number(number).is_some()
+    }
+
+    /// What a command is counted as: the text of its statement.
+    pub(super) fn statement_text(&self, work: &Work) -> &[u8] {
+        match work.statement.and_then(|number| self.statements.get(number)) {
+            Some(known) => &known.sql,
+            None => self.text(work),
+        }
+    }
+
+    /// Whether a prepared statement is one that gives rows to read.
+    pub(super) fn verdict_of(&self, number: u32) -> Option<(Statement, Digest)> {
+        self.statements.get(number).map(|known| (known.verdict, known.digest))
+    }
+}
+
+impl Statements {
+    /// Forgets the pieces that were sent ahead.
+    pub(super) fn clear_long(&mut self, number: u32) {
+        if let Some(known) = self.get_mut(number) {
+            let long: usize = known.long.drain(..).map(|piece| piece.len()).sum();
+            self.long -= long;
+        }
+    }
+}
+
+impl Known {
+    /// Takes down the types that an execution brings; where it brings none and the server, which was told
+    /// those of version `told`, does not know them, answers the execution with them put in.
+    fn take_types(&mut self, payload: &[u8], told: u32) -> Option<Vec<u8>> {
+        if self.parameters == 0 {
+            return None;
+        }
+        let count = usize::from(self.parameters);
+        let bound = BITMAP + count.div_ceil(8);
+        match payload.get(bound) {
+            Some(1) => {
+                let types = payload.get(bound + 1..bound + 1 + 2 * count)?;
+                if self.types != types {
+                    self.types.clear();
+                    self.types.extend_from_slice(types);
+                    self.types_version += 1;
+                }
+                None
+            }
+            Some(0) if told != self.types_version && !self.types.is_empty() => {
+                let mut with = payload.get(..bound)?.to_vec();
+                with.push(1);
+                with.extend_from_slice(&self.types);
+                with.extend_from_slice(payload.get(bound + 1..)?);
+                Some(with)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Which connection a command runs on, and getting it.
+
+use super::exchange::Expect;
+use super::perform::Work;
+use super::{Held, Over, Session};
+use crate::sql::backend::Counted;
+use crate::sql::classify::{self, Access, Kind, Reads, Route, Transaction};
+use crate::sql::pool::{Home, Slot, Want};
+use crate::sql::position::Position;
+use crate::sql::settings::Freshness;
+use crate::sql::wire::status::Status;
+use crate::sql::worker::NoConnection;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Where a command is to run.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// On the connection the session is bound to.
+    Held,
+    /// On the connection of its last statement, which the command asks for what it left.
+    Last(Rc<Slot>),
+    /// On the primary.
+    Primary,
+    /// On this replica.
+    Replica(Rc<Slot>),
+}
+
+impl Session {
+    /// Decides where `work` runs. Without `patience` no replica is waited for, nor tried again.
+    pub(super) fn target(&mut self, work: &Work, patience: bool) -> Target {
+        self.need = Position::default();
+        if self.held.is_some() && self.is_bound() {
+            return Target::Held;
+        }
+        if work.verdict.reads.intersects(Reads::LAST_STATEMENT)
+            && let Some(slot) = self.last.upgrade().filter(|slot| !slot.is_retired())
+        {
+            return Target::Last(slot);
+        }
+        if !patience || !self.may_read_elsewhere(work) {
+            return Target::Primary;
+        }
+        self.replica(work).map_or(Target::Primary, Target::Replica)
+    }
+
+    fn may_read_elsewhere(&self, work: &Work) -> bool {
+        let begins = matches!(
+            work.verdict.kind,
+            Kind::Transaction(Transaction::Begin { access: Some(Access::ReadOnly), .. })
+        );
+        if work.verdict.hint.target.or(self.hint.target) == Some(classify::Target::Primary) {
+            return false;
+        }
+        (work.verdict.route == Route::Replica || begins)
+            && self.status.contains(Status::AUTOCOMMIT)
+            && !self.worker.routed().replicas.is_empty()
+    }
+
+    /// How fresh a read has to be, and how far its replica may be behind.
+    pub(super) fn freshness(&self, work: &Work) -> (Freshness, Duration) {
+        let settings = &self.worker.shared.settings;
+        let asked = work.verdict.hint.consistency.or(self.hint.consistency);
+        let freshness = match asked {
+            Some(classify::Consistency::Eventual) => Freshness::Eventual,
+            Some(classify::Consistency::Session) => Freshness::Session,
+            Some(classify::Consistency::Global) => Freshness::Global,
+            None => settings.freshness,
+        };
+        (freshness, work.verdict.hint.lag.or(self.hint.lag).unwrap_or(settings.lag))
+    }
+
+    /// The replica with the least to do among those that are near enough.
+    fn replica(&self, work: &Work) -> Option<Rc<Slot>> {
+        let (freshness, lag) = self.freshness(work);
+        let routed = self.worker.routed();
+        let near = routed.replicas.iter().filter(|slot| {
+            let upstream = &slot.upstream;
+            upstream.is_usable()
+                && upstream.lag().is_some_and(|behind| behind <= lag)
+                && (freshness == Freshness::Eventual || upstream.applied.follows(&self.written))
+        });
+        // Of two with as little to do the one that keeps a connection for this session.
+        near.min_by_key(|slot| (slot.upstream.in_flight.load(Ordering::Relaxed), self.home(slot).is_none()))
+            .cloned()
+    }
+
+    /// Where the session's last connection to a server is kept for it.
+    fn home(&self, slot: &Rc<Slot>) -> Option<Home> {
+        let of = |(known, home): &(std::rc::Weak<Slot>, Home)| {
+            (known.as_ptr() == Rc::as_ptr(slot)).then_some(*home)
+        };
+        self.homes.iter().flatten().find_map(of)
+    }
+
+    /// Whether the connection of the last statement is held, or kept for the session.
+    pub(super) fn keeps_last(&self) -> bool {
+        self.held.is_some()
+            || self
+                .last
+                .upgrade()
+                .is_some_and(|slot| self.home(&slot).is_some_and(|home| slot.keeps(home, self.member.id)))
+    }
+
+    /// Gets the connection.
+    pub(super) async fn station(&mut self, work: &Work, target: Target) -> Result<(), NoConnection> {
+        match target {
+            Target::Held => {}
+            Target::Last(slot) => self.station_last(work, &slot).await?,
+            Target::Primary => self.station_primary(work).await?,
+            Target::Replica(slot) => self.station_replica(work, &slot).await?,
+        }
+        if let Some(held) = &mut self.held {
+            held.backend.count(Counted::InFlight);
+        }
+        Ok(())
+    }
+
+    async fn station_primary(&mut self, work: &Work) -> Result<(), NoConnection> {
+        let routed = self.worker.routed();
+        if let (Some(held), Some(primary)) = (&mut self.held, &routed.primary)
+            && Rc::ptr_eq(&held.backend.slot, primary)
+            && held.backend.writable == Some(routed.term)
+        {
+            held.primary = true;
+            return Ok(());
+        }
+        self.leave();
+        // Nothing to wait for: the way of most.
+        if let Some(slot) = &routed.primary
+            && let Some(backend) = self.worker.take(slot, &self.want(), self.home(slot))
+        {
+            if backend.writable == Some(routed.term) {
+                self.held = Some(Held { backend, primary: true });
+                return Ok(());
+            }
+            slot.put_back(backend, 0, Instant::now());
+        }
+        let want = self.want();
+        let wait = self.worker.acquire_primary(&want, |slot| self.home(slot), work.since);
+        // Boxed: most sessions never wait, and this one's memory is theirs too.
+        let backend = Box::pin(wait).await?;
+        self.held = Some(Held { backend, primary: true });
+        Ok(())
+    }
+
+    async fn station_replica(&mut self, work: &Work, slot: &Rc<Slot>) -> Result<(), NoConnection> {
+        match self.freshness(work).0 {
+            Freshness::Eventual => {}
+            Freshness::Session => self.need.reach_all(&self.written),
+            Freshness::Global => match Box::pin(self.worker.asker.position()).await {
+                Some(position) => {
+                    self.need = position;
+                    self.need.reach_all(&self.written);
+                }
+                // Nobody can tell what has been written: the primary can, once there is one.
+                None => return self.station_primary(work).await,
+            },
+        }
+        if !slot.upstream.applied.follows(&self.need) {
+            return self.station_primary(work).await;
+        }
+        if self.held.as_ref().is_some_and(|held| Rc::ptr_eq(&held.backend.slot, slot)) {
+            return Ok(());
+        }
+        self.leave();
+        let backend = match self.worker.take(slot, &self.want(), self.home(slot)) {
+            Some(backend) => backend,
+            None => {
+                let acquired = Box::pin(self.worker.acquire(slot, &self.want(), self.home(slot))).await;
+                acquired.inspect_err(|error| slot.upstream.leave_out(&error.to_string()))?
+            }
+        };
+        self.held = Some(Held { backend, primary: false });
+        Ok(())
+    }
+
+    /// The connection of the last statement, if it is still kept.
+    async fn station_last(&mut self, work: &Work, slot: &Rc<Slot>) -> Result<(), NoConnection> {
+        if self.held.as_ref().is_some_and(|held| Rc::ptr_eq(&held.backend.slot, slot)) {
+            return Ok(());
+        }
+        self.leave();
+        if let Some(backend) = slot.take_own(&self.want(), self.home(slot)) {
+            self.held = Some(Held { backend, primary: false });
+            return Ok(());
+        }
+        // Somebody else has needed it. What can be set again is; whoever asks in a way that needs more keeps
+        // its connection from now on.
+        self.pins.look_back();
+        self.station_primary(work).await
+    }
+
+    fn want(&self) -> Want<'_> {
+        Want { session: self.member.id, account: self.account, kind: self.kind, state: &self.state }
+    }
+
+    /// Puts the connection that is held back, where it is not needed.
+    pub(super) fn leave(&mut self) {
+        let Some(Held { mut backend, .. }) = self.held.take() else { return };
+        backend.count(Counted::Nothing);
+        let slot = backend.slot.clone();
+        let home = slot.put_back(backend, self.member.id, Instant::now());
+        let same = |known: &Option<(std::rc::Weak<Slot>, Home)>| {
+            known.as_ref().is_some_and(|(known, _)| known.as_ptr() == Rc::as_ptr(&slot))
+        };
+        let place = self.homes.iter().position(same).or_else(|| self.homes.iter().position(Option::is_none));
+        // A third server takes the place of the first.
+        if let Some(entry) = self.homes.get_mut(place.unwrap_or(0)) {
+            if let Some((known, home)) = entry.take()
+                && let Some(known) = known.upgrade()
+                && !Rc::ptr_eq(&known, &slot)
+            {
+                known.disown(home, self.member.id);
+            }
+            *entry = home.map(|home| (Rc::downgrade(&slot), home));
+        }
+    }
+
+    /// Asks the replica to say when it has what the session needs to see.
+    pub(super) fn compose_wait(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        if held.primary || self.need.is_empty() || held.backend.slot.upstream.applied.covers(&self.need) {
+            return;
+        }
+        let wait = self.worker.shared.settings.catch_up.as_secs_f64();
+        let mysql = self.worker.shared.identity.get().is_some_and(|identity| identity.is_mysql());
+        let function = if mysql { "WAIT_FOR_EXECUTED_GTID_SET" } else { "MASTER_GTID_WAIT" };
+        let sql = format!("SELECT 1 FROM DUAL WHERE {function}('{}', {wait}) = 0", self.need.to_sql());
+        held.backend.link.put(0x03, sql.as_bytes());
+        self.expects.push(Expect::CaughtUp);
+    }
+
+    /// Tells the client that there is no connection for its command.
+    pub(super) async fn turn_away(&mut self, no: NoConnection) -> Result<(), Over> {
+        let message = format!("Stoa: {no}");
+        match no {
+            // Too many connections: what a server says too, and drivers know to try again.
+            NoConnection::Full | NoConnection::Late => self.refuse(1, 1040, b"08004", &message).await,
+            // Lock wait timeout: nothing was done, and doing it again may succeed.
+            NoConnection::NoPrimary => self.refuse(1, 1205, b"HY000", &message).await,
+            NoConnection::Open(error) => match error.server_error() {
+                Some(told) => {
+                    let (code, sqlstate, message) = (told.code, told.sqlstate, told.message.clone());
+                    self.refuse(1, code, &sqlstate, &message).await
+                }
+                None => self.refuse(1, 1105, b"HY000", &message).await,
+            },
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Commands too long to hold, and files of the client's: they pass as they come.
+
+use super::exchange::{Ended, Fault, Progress};
+use super::perform::{Onward, Work};
+use super::station::Target;
+use super::{Over, Session};
+use crate::sql::classify::{Effects, Kind, Statement, classify};
+use crate::sql::digest::digest;
+use crate::sql::settings::STREAM_BUFFER;
+use crate::sql::wire::capability::Capabilities;
+use crate::sql::wire::command::Command;
+use crate::sql::wire::packet::{HEADER, Header, Passage, Upload};
+use crate::sql::wire::response::Reply;
+use std::future::poll_fn;
+use std::time::Instant;
+
+/// How much of a long text is judged.
+const JUDGED: usize = 64 << 10;
+
+impl Session {
+    /// Passes a command on to the primary that is longer than what is held.
+    pub(super) async fn stream_command(&mut self) -> Result<(), Over> {
+        let Some(header) = Header::read(self.line.inbound.data()) else { return Err(Over) };
+        let payload = self.line.inbound.data().get(HEADER..).unwrap_or_default();
+        let parsed = Command::parse(payload, self.capabilities);
+        let (sql, reply) = match parsed {
+            Ok(Command::Query(query)) => {
+                (query.sql, parsed.map_or(Reply::One, |command| command.reply(self.capabilities)))
+            }
+            Ok(
+                command @ (Command::Execute { .. }
+                | Command::BulkExecute { .. }
+                | Command::SendLongData { .. }),
+            ) => {
+                return self.hold_command(command.statement().unwrap_or_default()).await;
+            }
+            // Nothing else is that long.
+            _ => {
+                let message = "Got a packet bigger than 'max_allowed_packet' bytes";
+                self.refuse(1, 1153, b"08S01", message).await?;
+                return Err(Over);
+            }
+        };
+        let front = sql.get(..JUDGED).unwrap_or(sql);
+        let verdict = self.judge_front(front);
+        let work = Work {
+            verdict,
+            digest: Some(digest(front, &self.dialect)),
+            reply,
+            length: 0,
+            text: (0, 0),
+            statement: None,
+            since: Instant::now(),
+        };
+        if self.severed && !self.restore(&work).await? {
+            return Err(Over);
+        }
+        let target = if self.held.is_some() && self.is_bound() { Target::Held } else { Target::Primary };
+        if let Err(no) = self.station(&work, target).await {
+            // What comes yet could not be told from the next command.
+            self.turn_away(no).await?;
+            return Err(Over);
+        }
+        self.consumed = true;
+        let mut progress = Progress::default();
+        match self.pass_command(&work, header, &mut progress).await {
+            Ok(_) => self.finish(&work),
+            Err(fault) => {
+                // Half of it may be there yet: nothing that follows could be told from it.
+                if let Onward::Again = self.recover(&work, fault, &progress).await? {
+                    let message =
+                        "Stoa: the database server was lost while it was sent a long statement; try again";
+                    self.refuse(1, 1213, b"40001", message).await?;
+                }
+                Err(Over)
+            }
+        }
+    }
+
+    /// What a text may do of which only the front is known.
+    fn judge_front(&self, front: &[u8]) -> Statement {
+        let verdict = classify(front, &self.dialect);
+        let plain = matches!(verdict.kind, Kind::Insert | Kind::Replace | Kind::Update | Kind::Delete);
+        // A text that may hold more statements may do anything.
+        let closed = plain && !self.capabilities.contains(Capabilities::MULTI_STATEMENTS);
+        let effects = if closed { Effects::WRITE } else { Effects::WRITE.union(Effects::UNKNOWN) };
+        Statement { kind: verdict.kind, effects, ..self.nothing() }
+    }
+
+    async fn pass_command(
+        &mut self,
+        work: &Work,
+        header: Header,
+        progress: &mut Progress,
+    ) -> Result<Ended, Fault> {
+        self.compose(work)?;
+        self.exchange(None, 1, false, progress, None).await?;
+        *progress = Progress::default();
+        self.expects.clear();
+        progress.left = true;
+        let mut passage = Passage::new(header.sequence, 0, self.worker.shared.settings.packet);
+        loop {
+            let Some(held) = &mut self.held else { return Err(Fault::Lost) };
+            let inbound = &mut self.line.inbound;
+            let passed = passage.advance(inbound.data_mut()).map_err(|_| Fault::Client)?;
+            let outbound = &mut held.backend.link.line.outbound;
+            outbound.extend_from_slice(inbound.data().get(..passed.bytes).unwrap_or_default());
+            inbound.consume(passed.bytes);
+            held.backend.link.line.send().await.map_err(|_| Fault::Lost)?;
+            if passed.done {
+                break;
+            }
+            let line = &mut self.line;
+            if poll_fn(|cx| line.poll_fill(cx, STREAM_BUFFER)).await.map_err(|_| Fault::Client)? == 0 {
+                return Err(Fault::Client);
+            }
+        }
+        let ended = self.exchange(Some(work.reply), passage.next_sequence(), false, progress, None).await?;
+        match ended {
+            Ended::File => self.upload(work, progress).await.map(|()| Ended::Done),
+            ended => Ok(ended),
+        }
+    }
+
+    /// Sends the server the client's file, and passes on what it says to it.
+    pub(super) async fn upload(&mut self, work: &Work, progress: &mut Progress) -> Result<(), Fault> {
+        // What comes next is the file; it cannot be sent a second time.
+        self.consume(work.length);
+        self.transcript.spoil();
+        loop {
+            let shift = self.follower.shift();
+            let first = self.follower.next_client_sequence();
+            let mut upload = Upload::new(first, 0_u8.wrapping_sub(shift), self.worker.shared.settings.packet);
+            loop {
+                let Some(held) = &mut self.held else { return Err(Fault::Lost) };
+                let inbound = &mut self.line.inbound;
+                let passed = upload.advance(inbound.data_mut()).map_err(|_| Fault::Client)?;
+                let outbound = &mut held.backend.link.line.outbound;
+                outbound.extend_from_slice(inbound.data().get(..passed.bytes).unwrap_or_default());
+                inbound.consume(passed.bytes);
+                held.backend.link.line.send().await.map_err(|_| Fault::Lost)?;
+                if passed.done {
+                    break;
+                }
+                let line = &mut self.line;
+                if poll_fn(|cx| line.poll_fill(cx, STREAM_BUFFER)).await.map_err(|_| Fault::Client)? == 0 {
+                    return Err(Fault::Client);
+                }
+            }
+            self.follower.uploaded(upload.next_sequence().wrapping_sub(shift));
+            progress.resume();
+            match self.exchange(Some(work.reply), 1, false, progress, None).await? {
+                Ended::File => {}
+                Ended::Done | Ended::Behind => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads an execution whole that is longer than other commands may be: its parameters are sent again
+    /// where it has to be.
+    async fn hold_command(&mut self, _statement: u32) -> Result<(), Over> {
+        let message = "Got a packet bigger than 'max_allowed_packet' bytes";
+        self.refuse(1, 1153, b"08S01", message).await?;
+        Err(Over)
+    }
+}
