@@ -245,6 +245,17 @@ pub struct DatabaseTier {
     pub splitter: SplitterTier,
 }
 
+/// What happens to writes while no replica acknowledges them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLostReplica {
+    /// They wait.
+    Block,
+    /// They are taken by the primary alone, and it is said loudly.
+    #[default]
+    Degrade,
+}
+
 /// `[splitter]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitterTier {
@@ -293,17 +304,6 @@ pub enum Consistency {
     Session,
     /// Every write that was acknowledged to anybody before the read began.
     Global,
-}
-
-/// What happens to writes while no replica acknowledges them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnLostReplica {
-    /// They wait.
-    Block,
-    /// They are taken by the primary alone, and it is said loudly.
-    #[default]
-    Degrade,
 }
 
 /// Whose database server.

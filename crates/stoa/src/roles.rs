@@ -9,7 +9,7 @@ use stoa_model::site::{Consistency, SplitterRules};
 use stoa_model::{InstanceId, Millis};
 use stoa_traffic::http::role;
 use stoa_traffic::sql;
-use stoa_traffic::sql::role::{Account, DigestLimits, Freshness, Settings, SqlRoleConfig};
+use stoa_traffic::sql::role::{Account, DigestLimits, Freshness, Password, Settings, SqlRoleConfig};
 
 /// The user a role gives its rights up for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,12 +64,13 @@ pub(crate) fn splitter(
     if let Some(user) = user {
         give_up_rights(user).into_diagnostic().wrap_err("changing to the splitter's user")?;
     }
-    let accounts = accounts.into_iter().map(|AccountEntry { user, password }| Account { user, password });
+    let account =
+        |AccountEntry { user, password }| Account { user, password: Password::new(password), schema: None };
     let config = SqlRoleConfig {
         sockets,
         threads,
         place: (name.number % 16) as u8,
-        accounts: accounts.collect(),
+        accounts: accounts.into_iter().map(account).collect(),
         settings: splitting(&rules),
     };
     sql::role::run(config).into_diagnostic()
