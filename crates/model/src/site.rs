@@ -237,6 +237,20 @@ pub struct DatabaseTier {
     pub name: String,
     /// The buffer pool of each server.
     pub memory: Bytes,
+    /// What happens to writes while no replica acknowledges them.
+    #[serde(default)]
+    pub on_lost_replica: OnLostReplica,
+}
+
+/// What happens to writes while no replica acknowledges them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLostReplica {
+    /// They wait.
+    Block,
+    /// They are taken by the primary alone, and it is said loudly.
+    #[default]
+    Degrade,
 }
 
 /// Whose database server.

@@ -2,11 +2,13 @@
 //! or got no answer to.
 
 use crate::world::{Daemon, Process, World};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use stoa_model::Gtids;
 use stoa_model::control::{Report, UpstreamReport};
+use stoa_model::gtid::Origin;
 use stoa_model::observed::{
     DataState, DatabaseStatus, Detail, Health, HostObserved, InstanceObserved, Observed, ProcessState,
-    Replication, Running,
+    Receiving, Replication, Running, SemiSync,
 };
 use stoa_model::{HostId, InstanceId, Port, Tier, Time};
 
@@ -45,7 +47,11 @@ impl World {
         let database = process.database.as_ref().filter(|_| self.is_well(id))?;
         let disk = self.disks.get(&id)?;
         let replication = disk.follows.clone().map(|primary| Replication {
-            receiving: self.listening(&primary).is_some_and(|(leader, _)| self.is_well(leader)),
+            receiving: match self.listening(&primary) {
+                Some((leader, _)) if self.is_well(leader) => Receiving::Connected,
+                _ => Receiving::Connecting,
+            },
+            heard: None,
             applying: database.broken.is_none(),
             lag_seconds: Some(0),
             error: database.broken.clone(),
@@ -54,8 +60,14 @@ impl World {
         let status = DatabaseStatus {
             writable: database.writable,
             term: disk.term,
-            gtid: String::new(),
-            semi_sync: true,
+            origin: Origin::Server(u32::from(id.number)),
+            gtid: Gtids::default(),
+            received: None,
+            semi_sync: SemiSync::default(),
+            followers: BTreeSet::new(),
+            version: String::new(),
+            drift: Vec::new(),
+            stalled: None,
             replication,
         };
         Some(Detail::Database { at: self.now, status })
@@ -80,6 +92,7 @@ impl World {
             releases: self.releases.clone(),
             static_roots: self.static_roots.clone(),
             tasks: self.tasks.clone(),
+            salvaged: BTreeMap::new(),
             free_ports: self.free_ports(),
             busy: daemon.jobs.iter().map(|job| job.action.key()).collect(),
             failures: daemon.failures.clone(),

@@ -118,7 +118,7 @@ impl World {
             }
             Action::Stop { .. } => {}
             Action::Fence { instance } => self.database(*instance)?.writable = false,
-            Action::Promote { instance, term } => {
+            Action::Promote { instance, term, .. } => {
                 self.database(*instance)?;
                 let disk = self.disks.get_mut(instance).ok_or("it has no data")?;
                 if *term < disk.term {
@@ -129,6 +129,10 @@ impl World {
                 self.database(*instance)?.writable = true;
                 truth::one_writable(self).map_err(|what| format!("violation: {what}"))?;
             }
+            Action::Clone { .. }
+            | Action::SemiSync { .. }
+            | Action::Salvage { .. }
+            | Action::Discard { .. } => return Err(format!("violation: {} is not known here", action.key())),
             Action::Follow { instance, endpoint, term, .. } => {
                 let database = self.database(*instance)?;
                 if database.writable {

@@ -151,6 +151,7 @@ impl World {
                 power: Power::On,
                 deploy: Default::default(),
                 secrets: 0,
+                switchover: None,
                 built_from: 0,
             },
             roster: Roster::default(),

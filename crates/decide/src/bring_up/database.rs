@@ -54,7 +54,7 @@ pub(crate) fn is_well(plan: &Planner<'_>, id: InstanceId) -> bool {
     let sight = plan.sight();
     let role = |status: &DatabaseStatus| match plan.roster.primary {
         Some(primary) if primary == id => status.writable,
-        _ => !status.writable && status.replication.as_ref().is_some_and(|r| r.receiving && r.applying),
+        _ => !status.writable && status.replication.as_ref().is_some_and(|r| r.runs()),
     };
     sight.is_healthy(id) && sight.busy_with(id).is_none() && sight.answer(id).is_some_and(role)
 }
@@ -162,7 +162,7 @@ fn promote(plan: &mut Planner<'_>) {
         }
     }
     plan.step(
-        Action::Promote { instance: primary, term },
+        Action::Promote { instance: primary, term, wait: true },
         format!("{primary} is the primary of term {term}"),
     );
     plan.wait(WaitKind::Progress, primary, format!("it takes writes in term {term}"));
@@ -200,7 +200,7 @@ fn follow(plan: &mut Planner<'_>) {
         let Some(status) = plan.sight().answer(id).filter(|status| !status.writable) else { continue };
         let Some(because) = why_follow(id, status, &endpoint, term) else {
             if let Some(replication) = &status.replication
-                && !(replication.receiving && replication.applying)
+                && !replication.runs()
             {
                 plan.wait(WaitKind::Progress, id, format!("its replication from {primary} is connected"));
             }
@@ -228,7 +228,7 @@ fn why_follow(id: InstanceId, status: &DatabaseStatus, primary: &Endpoint, term:
         Some(_) if status.term != term => {
             Some(format!("{id} knows the term {}, it is the term {term}", status.term))
         }
-        Some(Replication { error: Some(error), receiving, applying, .. }) if !(*receiving && *applying) => {
+        Some(replication @ Replication { error: Some(error), .. }) if !replication.runs() => {
             Some(format!("the replication of {id} broke: {error}"))
         }
         // A server never begins to replicate by itself after a start; one that only lost its connection goes

@@ -18,7 +18,7 @@ pub(super) fn one_primary(case: &mut Case<'_>) {
         .steps
         .iter()
         .filter_map(|step| match step.action {
-            Action::Promote { instance, term } => Some((instance, term)),
+            Action::Promote { instance, term, .. } => Some((instance, term)),
             _ => None,
         })
         .collect();

@@ -26,7 +26,7 @@ fn stop(instance: &str) -> Step {
 }
 
 fn promote(instance: InstanceId, term: u64) -> Step {
-    step(Action::Promote { instance, term: Term(term) })
+    step(Action::Promote { instance, term: Term(term), wait: true })
 }
 
 fn spec(scene: &Scene, instance: &str) -> Spec {

@@ -2,13 +2,15 @@
 //! it is told. Scenarios change one thing in it and look at the plan.
 
 use crate::{Input, check, plan};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use stoa_model::Gtids;
 use stoa_model::control::{Report, UpstreamReport};
 use stoa_model::deployment::TaskState;
+use stoa_model::gtid::Origin;
 use stoa_model::intent::Power;
 use stoa_model::observed::{
     DataState, DatabaseStatus, Detail, Exited, Health, HostObserved, InstanceObserved, ProcessState,
-    ReleaseState, Replication, Running,
+    Receiving, ReleaseState, Replication, Running, SemiSync,
 };
 use stoa_model::plan::WaitKind;
 use stoa_model::{
@@ -63,6 +65,7 @@ impl Scene {
             releases: [(release(1), ReleaseState::Taken)].into(),
             static_roots: Vec::new(),
             tasks: BTreeMap::new(),
+            salvaged: BTreeMap::new(),
             free_ports: (20_001..20_030).map(|n| Port::try_from(n).unwrap()).collect(),
             busy: Vec::new(),
             failures: BTreeMap::new(),
@@ -75,6 +78,7 @@ impl Scene {
             power: Power::On,
             deploy: Default::default(),
             secrets: 0,
+            switchover: None,
             built_from: 0,
         };
         Scene {
@@ -207,15 +211,22 @@ impl Scene {
             Action::Reload { instance, spec } => self.running(*instance).spec = spec.digest(),
             Action::Stop { instance, .. } => self.trace(*instance).process = ProcessState::Absent,
             Action::Fence { instance } => self.status(*instance).writable = false,
-            Action::Promote { instance, term } => {
+            Action::Promote { instance, term, .. } => {
                 let status = self.status(*instance);
                 (status.writable, status.term, status.replication) = (true, *term, None);
+            }
+            Action::Clone { .. }
+            | Action::SemiSync { .. }
+            | Action::Salvage { .. }
+            | Action::Discard { .. } => {
+                panic!("{} is not known here", action.key())
             }
             Action::Follow { instance, endpoint, term, .. } => {
                 let primary = endpoint.clone();
                 let replication = Replication {
                     primary,
-                    receiving: true,
+                    receiving: Receiving::Connected,
+                    heard: None,
                     applying: true,
                     lag_seconds: Some(0),
                     error: None,
@@ -331,5 +342,17 @@ impl Scene {
 }
 
 fn fresh_status() -> DatabaseStatus {
-    DatabaseStatus { writable: false, term: Term(0), gtid: String::new(), semi_sync: true, replication: None }
+    DatabaseStatus {
+        writable: false,
+        term: Term(0),
+        origin: Origin::Server(1),
+        gtid: Gtids::default(),
+        received: None,
+        semi_sync: SemiSync::default(),
+        followers: BTreeSet::new(),
+        version: String::new(),
+        drift: Vec::new(),
+        stalled: None,
+        replication: None,
+    }
 }

@@ -12,7 +12,7 @@ use super::{Refusal, refuse, units};
 use crate::ids::{EnvironmentName, SiteName};
 use crate::site::{
     BalancerTier, Bytes, CacheEngine, CacheTier, CommandLine, Count, DatabaseEngine, DatabaseTier, Domain,
-    Eviction, InnerPath, Site, UrlPath, WebTier,
+    Eviction, InnerPath, OnLostReplica, Site, UrlPath, WebTier,
 };
 use crate::time::Millis;
 use std::collections::BTreeMap;
@@ -185,9 +185,14 @@ fn database(database: &mut Section<'_, '_>, written: bool, site: Option<&SiteNam
         database
             .complain("name", refuse(format!("{default}, after the site, is a schema of the server"), fix));
     }
+    let replicas = replicas.unwrap_or(1);
+    let policies = [("block", OnLostReplica::Block), ("degrade", OnLostReplica::Degrade)];
+    let policy = database.read("on_lost_replica", |value| choice(value, &policies));
+    let usual = if replicas >= 2 { OnLostReplica::Block } else { OnLostReplica::Degrade };
     let tier = DatabaseTier {
         engine: engine.unwrap_or(DatabaseEngine::Mariadb),
-        replicas: replicas.unwrap_or(1),
+        replicas,
+        on_lost_replica: policy.unwrap_or(usual),
         name: name.unwrap_or(default),
         memory: memory.unwrap_or(Bytes(256 << 20)),
     };

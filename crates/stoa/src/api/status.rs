@@ -221,7 +221,7 @@ impl View<'_> {
         let Detail::Database { status, .. } = &seen.detail else { return (InstanceState::Starting, None) };
         if self.roster.primary == Some(id) {
             let replicas = self.roster.tier(Tier::Database).count() > 1;
-            return match (status.writable, status.semi_sync || !replicas) {
+            return match (status.writable, status.semi_sync.acknowledging > 0 || !replicas) {
                 (false, _) => (InstanceState::Starting, Some("does not take writes yet".to_owned())),
                 (true, true) => (InstanceState::Serving, None),
                 (true, false) => (
@@ -232,7 +232,7 @@ impl View<'_> {
         }
         match &status.replication {
             None => (InstanceState::Starting, Some("does not replicate yet".to_owned())),
-            Some(replication) if replication.receiving && replication.applying => {
+            Some(replication) if replication.runs() => {
                 let lag = replication.lag_seconds.filter(|lag| *lag > 0);
                 (InstanceState::Serving, lag.map(|lag| format!("{lag} s behind")))
             }

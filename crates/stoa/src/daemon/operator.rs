@@ -255,7 +255,8 @@ pub(super) fn next_intent(
         scale.retain(|tier, _| before.site.count(*tier) == site.count(*tier));
     }
     let built_from = numbering.same_from;
-    Intent { site, release, scale, restarts, power: Power::On, deploy, secrets, built_from }
+    let switchover = before.and_then(|before| before.switchover);
+    Intent { site, release, scale, restarts, power: Power::On, deploy, secrets, switchover, built_from }
 }
 
 fn refuse_absent(intent: &Intent, tier: Tier) -> Result<(), Problem> {

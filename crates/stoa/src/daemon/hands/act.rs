@@ -56,7 +56,7 @@ impl Hands {
                 self.checks.ask_now(*instance).await;
                 format!("{instance} refuses writes")
             }
-            Action::Promote { instance, term } => {
+            Action::Promote { instance, term, wait: _ } => {
                 let spec = self.database_spec(*instance)?;
                 database::promote(&self.server(*instance, &spec), *term)
                     .await
@@ -71,6 +71,12 @@ impl Hands {
                     .map_err(|error| error.to_string())?;
                 self.checks.ask_now(*instance).await;
                 format!("{instance} replicates from {primary}")
+            }
+            Action::Clone { .. }
+            | Action::SemiSync { .. }
+            | Action::Salvage { .. }
+            | Action::Discard { .. } => {
+                return Err(format!("{} is not carried out by this version", action.key()));
             }
         };
         Ok(done)
