@@ -98,10 +98,9 @@ async fn copy(
     let write = making.tool(unpack, TIMEOUT).arguments(["-x"]).stdin(reader.into());
     let verb = "copy the files of its source";
     let both = async {
-        let (read, write) = tokio::join!(
-            async { making.judge(verb, read.run().await) },
-            async { making.judge(verb, write.run().await) }
-        );
+        let (read, write) = tokio::join!(async { making.judge(verb, read.run().await) }, async {
+            making.judge(verb, write.run().await)
+        });
         // What unpacks knows of a full disk; what reads then only knows that nobody listens.
         write.and(read).map(|_| ())
     };

@@ -10,6 +10,7 @@ use crate::tool::{Ended, Identity, Tool, ToolError};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use stoa_model::InstanceId;
 use stoa_model::observed::DataState;
 
 /// The server reads statements and ends; recovery of a large data folder may take a while.
@@ -80,7 +81,12 @@ impl<'a> Making<'a> {
         let tool = self
             .tool(&self.installed.program, BOOTSTRAP)
             .arguments(["--no-defaults".into(), datadir])
-            .arguments(["--bootstrap", "--skip-networking", "--skip-log-bin", "--innodb-buffer-pool-size=16M"])
+            .arguments([
+                "--bootstrap",
+                "--skip-networking",
+                "--skip-log-bin",
+                "--innodb-buffer-pool-size=16M",
+            ])
             .arguments(["--character-set-server=utf8mb4", &collation])
             .input(sql);
         let ended = self.judge(verb, tool.run().await)?;
@@ -101,7 +107,8 @@ impl<'a> Making<'a> {
         verb: &'static str,
         ended: Result<Ended, ToolError>,
     ) -> Result<Ended, DatabaseError> {
-        judge(self.server, verb, ended)
+        let folder = self.server.paths.data(self.server.instance);
+        judge(self.server.instance, &folder, verb, ended, &|line| without_secrets(self.server, line))
     }
 
     /// Moves the whole folder to its place, durably.
@@ -139,13 +146,14 @@ pub(super) fn beside(folder: &Path, what: &str) -> PathBuf {
     folder.with_file_name(format!(".{name}.{what}"))
 }
 
-/// Whether a program did what it should; a full disk is told as such.
+/// Whether a program did what it should; a full disk is told as such, other complaints as `shown`.
 pub(super) fn judge(
-    server: &Server<'_>,
+    instance: InstanceId,
+    folder: &Path,
     verb: &'static str,
     ended: Result<Ended, ToolError>,
+    shown: &dyn Fn(&str) -> String,
 ) -> Result<Ended, DatabaseError> {
-    let instance = server.instance;
     let ended = ended.map_err(|error| DatabaseError::Tool { instance, error })?;
     if ended.status.success() {
         return Ok(ended);
@@ -154,9 +162,9 @@ pub(super) fn judge(
     let full = ["error 28", "Errcode: 28", "No space left on device"];
     if full.iter().any(|sign| all.contains(sign)) {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        return Err(FileError::new("write", &server.paths.data(instance), full).into());
+        return Err(FileError::new("write", folder, full).into());
     }
-    let said = without_secrets(server, &ended.complaint());
+    let said = shown(&ended.complaint());
     Err(DatabaseError::Failed { instance, verb, said })
 }
 

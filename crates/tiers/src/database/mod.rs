@@ -128,13 +128,13 @@ pub enum DatabaseError {
     },
     /// A primary that waits for its replicas cannot be fenced from within.
     #[error(
-        "{instance}: {sessions} sessions wait for a replica's acknowledgement, and to end them would show \
-         everybody what no replica may have; end the process of {instance} instead"
+        "{instance}: commits wait for a replica's acknowledgement ({sessions} now), and to end them would show \
+         everybody what no replica may have; end its process instead"
     )]
     Unacknowledged {
         /// Which.
         instance: InstanceId,
-        /// How many sessions wait.
+        /// How many of them.
         sessions: u64,
     },
     /// An actor of the past.

@@ -3,13 +3,13 @@
 //! Such transactions were acknowledged to nobody, or on purpose to somebody who was told that no replica had
 //! them. They are kept as SQL that a person may read and decide about; nothing of it is ever run by itself.
 
+use super::DatabaseError;
 use super::data::order_rewind;
 use super::making::judge;
-use super::{DatabaseError, Server};
 use crate::host::error::FileError;
 use crate::host::files::{ensure_folder, remove_file, write_atomic};
 use crate::host::programs;
-use crate::tool::{Ended, Identity, Tool};
+use crate::tool::{Ended, Identity, Tool, ToolError, printable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -34,27 +34,28 @@ struct Record {
     transactions: u64,
 }
 
-/// Writes what the binlogs of `server`, which is down, hold beyond `beyond` to [`Paths::salvaged`], and lets
+/// Writes what the binlogs of `instance`, which is down, hold beyond `beyond` to [`Paths::salvaged`], and lets
 /// its next start take back what it had not committed. How many transactions were found; of none there is no
 /// file. Run again, it begins anew.
 pub async fn salvage(
-    server: &Server<'_>,
+    instance: InstanceId,
+    paths: &Paths,
     user: Option<Identity>,
     beyond: &Gtids,
     term: Term,
 ) -> Result<u64, DatabaseError> {
-    let instance = server.instance;
-    let file = server.paths.salvaged(instance, term);
-    let folder = file.parent().unwrap_or(server.paths.root()).to_owned();
+    let file = paths.salvaged(instance, term);
+    let folder = file.parent().unwrap_or(paths.root()).to_owned();
     ensure_folder(&folder, 0o700, None)?;
     // Saved before: the next start may have taken back meanwhile what is in the file.
-    if let Some(record) = read(&record_path(server.paths, instance)).filter(|record| record.term == term) {
-        order_rewind(&server.paths.data(instance))?;
+    if let Some(record) = read(&record_path(paths, instance)).filter(|record| record.term == term) {
+        order_rewind(&paths.data(instance))?;
         return Ok(record.transactions);
     }
     let part = file.with_extension("part");
     remove_file(&part)?;
-    let saved = save(server, user, beyond, &part).await;
+    let reader = Reader::new(instance, paths, user)?;
+    let saved = save(&reader, beyond, &part).await;
     let transactions = match saved {
         Ok(0) => {
             remove_file(&part)?;
@@ -72,9 +73,9 @@ pub async fn salvage(
             return Err(error);
         }
     };
-    order_rewind(&server.paths.data(instance))?;
+    order_rewind(&paths.data(instance))?;
     let text = serde_json::to_vec(&Record { term, transactions }).unwrap_or_default();
-    write_atomic(&record_path(server.paths, instance), &text, 0o600)?;
+    write_atomic(&record_path(paths, instance), &text, 0o600)?;
     Ok(transactions)
 }
 
@@ -99,15 +100,8 @@ fn read(path: &Path) -> Option<Record> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-async fn save(
-    server: &Server<'_>,
-    user: Option<Identity>,
-    beyond: &Gtids,
-    part: &Path,
-) -> Result<u64, DatabaseError> {
-    let verb = "save what only it has";
-    let reader = Reader::new(server, user)?;
-    let logs = binlogs(&server.paths.data(server.instance))?;
+async fn save(reader: &Reader, beyond: &Gtids, part: &Path) -> Result<u64, DatabaseError> {
+    let logs = binlogs(&reader.data)?;
     let logs = reader.needed(logs, beyond).await?;
     if logs.is_empty() {
         return Ok(0);
@@ -125,7 +119,7 @@ async fn save(
     }
     let ended = tool.arguments(["--".into()].into_iter().chain(logs)).run().await;
     if !ended.as_ref().is_ok_and(|ended| only_short(ended)) {
-        judge(server, verb, ended)?;
+        reader.judge("save what only it has", ended)?;
     }
     let saved = File::open(part).map_err(FileError::at("open", part))?;
     saved.sync_all().map_err(FileError::at("sync", part))?;
@@ -148,25 +142,32 @@ fn only_short(ended: &Ended) -> bool {
 }
 
 /// Runs mariadb-binlog.
-struct Reader<'a> {
-    server: &'a Server<'a>,
+struct Reader {
+    instance: InstanceId,
+    data: PathBuf,
     user: Option<Identity>,
     program: PathBuf,
+    scratch: PathBuf,
 }
 
-impl<'a> Reader<'a> {
-    fn new(server: &'a Server<'a>, user: Option<Identity>) -> Result<Self, DatabaseError> {
+impl Reader {
+    fn new(instance: InstanceId, paths: &Paths, user: Option<Identity>) -> Result<Self, DatabaseError> {
         let program = "mariadb-binlog";
         let program = programs::find(program).ok_or(DatabaseError::Missing { program })?;
-        Ok(Reader { server, user, program })
+        let scratch = paths.instance(instance).join("tmp");
+        Ok(Reader { instance, data: paths.data(instance), user, program, scratch })
     }
 
     fn tool(&self) -> Tool {
-        let data = self.server.paths.data(self.server.instance);
         let mut environment = programs::environment();
-        environment.insert("TMPDIR".into(), self.server.paths.instance(self.server.instance).join("tmp").into());
-        let tool = Tool::new(&self.program, data).arguments(["--no-defaults"]).environment(environment);
+        environment.insert("TMPDIR".into(), self.scratch.clone().into());
+        let tool = Tool::new(&self.program, &self.data).arguments(["--no-defaults"]).environment(environment);
         tool.identity(self.user).timeout(TIMEOUT).dies_with_parent()
+    }
+
+    fn judge(&self, verb: &'static str, ended: Result<Ended, ToolError>) -> Result<Ended, DatabaseError> {
+        // It is told no secret.
+        judge(self.instance, &self.data, verb, ended, &printable)
     }
 
     /// The logs from the one in which something may lie beyond the position, oldest first.
@@ -178,7 +179,7 @@ impl<'a> Reader<'a> {
             needed.push(log);
             let text = match &ended {
                 Ok(ended) if only_short(ended) => ended.text(),
-                _ => judge(self.server, "read the binlog", ended)?.text(),
+                _ => self.judge("read the binlog", ended)?.text(),
             };
             if before(&text).is_some_and(|before| beyond.contains(&before)) {
                 break;

@@ -22,15 +22,20 @@ pub(super) async fn enter(
     }
     // Each server remembers for itself; what is not in the binlog cannot diverge, and waits for no
     // acknowledgement.
-    client.run(verb, "SET SESSION sql_log_bin = 0, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1").await?;
+    client
+        .run(verb, "SET SESSION sql_log_bin = 0, lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")
+        .await?;
     let known = known(&mut client, verb).await?;
     if known > term {
         let instance = server.instance;
         return Err(DatabaseError::StaleTerm { instance, verb, asked: term, known });
     }
     if known < term {
-        let update =
-            format!("UPDATE {}.term SET term = {term} WHERE term < {term}", identifier(OWN_SCHEMA), term = term.0);
+        let update = format!(
+            "UPDATE {}.term SET term = {term} WHERE term < {term}",
+            identifier(OWN_SCHEMA),
+            term = term.0
+        );
         if client.run(verb, &update).await.is_err() {
             // Somebody has locked every table.
             sessions::end_foreign(&mut client, verb).await?;

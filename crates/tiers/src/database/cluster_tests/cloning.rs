@@ -39,8 +39,8 @@ async fn a_server_is_cloned_under_load_and_follows() {
 
     // From the primary itself, in place of a discarded one; and it can become the primary.
     servers.stop(TWO);
-    discard(&servers.server(TWO)).await.unwrap();
-    discard(&servers.server(TWO)).await.unwrap();
+    discard(TWO, &servers.paths).await.unwrap();
+    discard(TWO, &servers.paths).await.unwrap();
     assert!(!servers.paths.data(TWO).exists());
     let error = clone(&servers.server(TWO), user(), &servers.server(ONE), Term(0)).await.unwrap_err();
     assert!(matches!(error, DatabaseError::StaleTerm { .. }), "{error}");
@@ -73,7 +73,8 @@ async fn a_clone_that_is_cut_short_leaves_nothing() {
     // Cut short at several moments: what it started ends with it.
     for after in [1, 50, 150, 300, 500] {
         let (to, from) = (servers.server(TWO), servers.server(ONE));
-        let cut = tokio::time::timeout(Duration::from_millis(after), clone(&to, user(), &from, Term(1))).await;
+        let cut =
+            tokio::time::timeout(Duration::from_millis(after), clone(&to, user(), &from, Term(1))).await;
         assert!(cut.is_err(), "it took less than {after} ms: {cut:?}");
         assert_nothing_is_left(&servers, TWO);
     }

@@ -34,7 +34,7 @@ async fn the_primary_is_killed_under_writers_and_comes_back_as_a_replica() {
         servers.follow(other, heir, term).await;
         println!("another one took over within {:?}", killed.elapsed());
         acknowledged.extend(writers.acknowledged().await);
-        let saved = salvage(&servers.server(primary), user(), &position, term).await.unwrap();
+        let saved = salvage(primary, &servers.paths, user(), &position, term).await.unwrap();
         println!("{saved} transactions were saved");
         servers.start(primary);
         servers.until(primary, "its recovery", |status| !status.writable).await;
@@ -108,14 +108,14 @@ async fn what_only_a_former_primary_has_is_saved_and_it_is_made_anew() {
     servers.until(TWO, "its start", |_| true).await;
     promote(&servers.server(TWO), Term(2), false).await.unwrap();
 
-    assert_eq!(salvage(&servers.server(ONE), user(), &common, Term(2)).await.unwrap(), 2);
+    assert_eq!(salvage(ONE, &servers.paths, user(), &common, Term(2)).await.unwrap(), 2);
     let file = servers.paths.salvaged(ONE, Term(2));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains("CREATE TABLE my_shop.alone") && text.contains("alone"), "{text}");
     assert!(!text.contains("both"), "{text}");
     assert_eq!(salvaged(&servers.paths)[&ONE].transactions, 2);
-    assert_eq!(salvage(&servers.server(ONE), user(), &common, Term(2)).await.unwrap(), 2);
+    assert_eq!(salvage(ONE, &servers.paths, user(), &common, Term(2)).await.unwrap(), 2);
 
     // It had committed that: it is no replica any more, and says so.
     servers.start(ONE);
@@ -129,7 +129,7 @@ async fn what_only_a_former_primary_has_is_saved_and_it_is_made_anew() {
     let stray = servers.until(ONE, "an error", broken).await;
     println!("{:?}", stray.replication.unwrap().error);
     servers.kill(ONE);
-    discard(&servers.server(ONE)).await.unwrap();
+    discard(ONE, &servers.paths).await.unwrap();
     clone(&servers.server(ONE), user(), &servers.server(TWO), Term(2)).await.unwrap();
     servers.start(ONE);
     servers.until(ONE, "its start", |_| true).await;
@@ -138,7 +138,7 @@ async fn what_only_a_former_primary_has_is_saved_and_it_is_made_anew() {
     // Nothing beyond: no file.
     servers.stop(ONE);
     let all = servers.status(TWO).await.gtid;
-    assert_eq!(salvage(&servers.server(ONE), user(), &all, Term(3)).await.unwrap(), 0);
+    assert_eq!(salvage(ONE, &servers.paths, user(), &all, Term(3)).await.unwrap(), 0);
     assert!(!servers.paths.salvaged(ONE, Term(3)).exists());
     assert_eq!(salvaged(&servers.paths)[&ONE].term, Term(3));
 }

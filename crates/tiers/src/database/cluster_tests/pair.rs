@@ -78,7 +78,9 @@ async fn the_primary_changes_and_actors_of_the_past_are_refused() {
     assert!(app.query_drop("COMMIT").await.is_err(), "a fenced server committed");
     fence(&pair.server(ONE)).await.unwrap();
     let mut late = pair.app(ONE).await;
-    assert!(refused(late.query_drop("INSERT INTO my_shop.ledger VALUES (3, '')").await).contains("--read-only"));
+    assert!(
+        refused(late.query_drop("INSERT INTO my_shop.ledger VALUES (3, '')").await).contains("--read-only")
+    );
 
     let started = Instant::now();
     promote(&pair.server(TWO), Term(2), false).await.unwrap();
@@ -126,4 +128,3 @@ async fn a_data_folder_is_whole_or_not_there_and_never_somebody_elses() {
     assert!(matches!(error, DatabaseError::Foreign { .. }), "{error}");
     assert_eq!(fs::read_to_string(two.join("holiday.jpg")).unwrap(), "x");
 }
-
