@@ -59,7 +59,8 @@ pub(super) fn statements(schema: &str, credentials: &Credentials) -> Result<Stri
     }
     account(REPLICATION, "127.0.0.1", credentials.replication(), &["REPLICATION SLAVE ON *.*".to_owned()]);
     let monitor = [
-        "BINLOG MONITOR, SLAVE MONITOR, PROCESS ON *.*".to_owned(),
+        // The last is for the list of its replicas.
+        "BINLOG MONITOR, SLAVE MONITOR, PROCESS, REPLICATION MASTER ADMIN ON *.*".to_owned(),
         format!("SELECT ON {}.*", identifier(OWN_SCHEMA)),
     ];
     account(MONITOR, "localhost", credentials.monitor(), &monitor);
