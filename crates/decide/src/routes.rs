@@ -1,5 +1,7 @@
 //! What the data plane may send where: only what has been proven since it last started.
 
+mod sql;
+
 use crate::deploy::{self, Candidate};
 use crate::planner::Planner;
 use crate::sight::Standing;
@@ -19,7 +21,7 @@ pub(crate) fn follow_health(plan: &mut Planner<'_>) {
     };
     let web = web(plan);
     let (app, canary) = app(plan);
-    let sql = plan.input.routes.sql.clone();
+    let sql = sql::sql(plan);
     put_in_force(plan, Routes { web, app, app_face, canary, sql, ..Routes::default() });
     say_who_has_not_got_them(plan);
 }

@@ -8,5 +8,6 @@ mod meanwhile;
 mod properties;
 mod replacing;
 pub(crate) mod scene;
+mod servers;
 mod taken_back;
 mod trouble;

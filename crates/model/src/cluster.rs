@@ -18,6 +18,11 @@ pub struct Cluster {
     /// The replicas that were let follow the leader and may hold what no other replica holds: unless it is
     /// [`Cluster::degraded`], each acknowledged write is on at least one of them.
     pub acknowledgers: BTreeSet<InstanceId>,
+    /// Of acknowledgers that are down: what the leader had then. Once another one has that, nothing depends
+    /// on them any more.
+    pub leaving: BTreeMap<InstanceId, Gtids>,
+    /// Since when nobody acknowledges the leader's writes.
+    pub lonely: Option<Time>,
     /// Since when, and why, writes may be on the leader alone.
     pub degraded: Option<Degraded>,
     /// A change of primary that has not come to its end.
@@ -29,6 +34,10 @@ pub struct Cluster {
     /// Former primaries that may hold what their successors have not, and former followers that wrote for
     /// themselves, until they are rewound or made anew.
     pub astray: BTreeMap<InstanceId, Astray>,
+    /// Followers whose replication broke, and what was done about it lately.
+    pub broken: BTreeMap<InstanceId, Broken>,
+    /// Servers that are let drain, to be restarted in their place, and since when.
+    pub resting: BTreeMap<InstanceId, Time>,
 }
 
 /// Who takes writes.
@@ -47,6 +56,8 @@ pub struct Degraded {
     pub since: Time,
     /// Why.
     pub because: String,
+    /// What the leader had when its commits waited for a replica again; once a replica has that, this is over.
+    pub goal: Option<Gtids>,
 }
 
 /// A change of primary under way.
@@ -56,7 +67,7 @@ pub struct Handover {
     pub kind: HandoverKind,
     /// Who was primary.
     pub from: InstanceId,
-    /// Who is to be.
+    /// Who is to be; the same one, where it is only restarted.
     pub to: InstanceId,
     /// When it began.
     pub since: Time,
@@ -140,6 +151,17 @@ pub struct Astray {
     pub cure: Cure,
     /// How it came about.
     pub because: String,
+}
+
+/// A follower whose replication broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    /// Since when it is broken, where it is.
+    pub since: Option<Time>,
+    /// How often it was made anew without having been well for long.
+    pub rebuilds: u32,
+    /// When it last was.
+    pub last: Time,
 }
 
 /// What is to become of a server that went astray.

@@ -1,21 +1,20 @@
 //! A scene: a site, what has been decided for it and what is seen, with an agent that does at once what
 //! it is told. Scenarios change one thing in it and look at the plan.
 
+use super::servers::restarted;
 use crate::{Input, check, plan};
-use std::collections::{BTreeMap, BTreeSet};
-use stoa_model::Gtids;
+use std::collections::BTreeMap;
 use stoa_model::control::{Report, UpstreamReport};
 use stoa_model::deployment::TaskState;
-use stoa_model::gtid::Origin;
 use stoa_model::intent::Power;
 use stoa_model::observed::{
     DataState, DatabaseStatus, Detail, Exited, Health, HostObserved, InstanceObserved, ProcessState,
-    Receiving, ReleaseState, Replication, Running, SemiSync,
+    ReleaseState, Running,
 };
 use stoa_model::plan::WaitKind;
 use stoa_model::{
     Action, Demand, Digest, Endpoint, Generation, HostId, InstanceId, Intent, Millis, Observed, Paths, Plan,
-    Port, ReleaseId, Roster, Routes, Site, Spec, Term, Tier, Time,
+    Port, ReleaseId, Roster, Routes, Site, Spec, Tier, Time,
 };
 
 /// A site as it is meant to be, as it was decided and as it is seen.
@@ -192,6 +191,7 @@ impl Scene {
                 _ => {}
             }
         }
+        self.replicate();
     }
 
     fn carry_out(&mut self, action: &Action) {
@@ -210,30 +210,7 @@ impl Scene {
             Action::Start { instance, spec } => self.start(*instance, spec),
             Action::Reload { instance, spec } => self.running(*instance).spec = spec.digest(),
             Action::Stop { instance, .. } => self.trace(*instance).process = ProcessState::Absent,
-            Action::Fence { instance } => self.status(*instance).writable = false,
-            Action::Promote { instance, term, .. } => {
-                let status = self.status(*instance);
-                (status.writable, status.term, status.replication) = (true, *term, None);
-            }
-            Action::Clone { .. }
-            | Action::SemiSync { .. }
-            | Action::Salvage { .. }
-            | Action::Discard { .. } => {
-                panic!("{} is not known here", action.key())
-            }
-            Action::Follow { instance, endpoint, term, .. } => {
-                let primary = endpoint.clone();
-                let replication = Replication {
-                    primary,
-                    receiving: Receiving::Connected,
-                    heard: None,
-                    applying: true,
-                    lag_seconds: Some(0),
-                    error: None,
-                };
-                let status = self.status(*instance);
-                (status.term, status.replication) = (*term, Some(replication));
-            }
+            other => self.change_database(other),
         }
     }
 
@@ -268,14 +245,14 @@ impl Scene {
                 Detail::Role { at: old, report: Report::default() }
             }
             stoa_model::Tier::Database => {
-                let status = DatabaseStatus { writable: false, ..remembered.unwrap_or_else(fresh_status) };
+                let status = restarted(instance, remembered);
                 Detail::Database { at: old, status }
             }
             _ => Detail::None,
         };
     }
 
-    fn trace(&mut self, instance: InstanceId) -> &mut InstanceObserved {
+    pub(super) fn trace(&mut self, instance: InstanceId) -> &mut InstanceObserved {
         let nothing =
             InstanceObserved { process: ProcessState::Absent, data: DataState::Absent, detail: Detail::None };
         self.host.instances.entry(instance).or_insert(nothing)
@@ -340,21 +317,5 @@ impl Scene {
 
     pub(crate) fn generation(&self) -> Generation {
         self.routes.generation
-    }
-}
-
-fn fresh_status() -> DatabaseStatus {
-    DatabaseStatus {
-        writable: false,
-        term: Term(0),
-        origin: Origin::Server(1),
-        gtid: Gtids::default(),
-        received: None,
-        semi_sync: SemiSync::default(),
-        followers: BTreeSet::new(),
-        version: String::new(),
-        drift: Vec::new(),
-        stalled: None,
-        replication: None,
     }
 }

@@ -1,0 +1,153 @@
+//! Semi-synchronous commits: who may hold an acknowledged write, and what happens while nobody is there to.
+//!
+//! A replica is noted before it is let follow, and forgotten only once nothing depends on it. That the primary
+//! takes writes alone is noted before it may, and taken back only after a replica had everything while commits
+//! waited again.
+
+use super::leader_status;
+use crate::planner::Planner;
+use stoa_model::cluster::Degraded;
+use stoa_model::observed::{DatabaseStatus, Receiving};
+use stoa_model::plan::WaitKind;
+use stoa_model::site::OnLostReplica;
+use stoa_model::{Action, Gtids, InstanceId, Millis, Tier};
+
+/// A replica that only lost its connection is back within this time.
+const PATIENCE: Millis = Millis::from_secs(3);
+/// A replica that lacks fewer transactions than this has caught up: the rest it gets while commits wait.
+const CAUGHT_UP: u64 = 1_000;
+
+/// Keeps the books, and switches the waiting of commits off and on.
+pub(crate) fn keep(plan: &mut Planner<'_>) {
+    let Some((leader, status)) = leader_status(plan) else { return };
+    release(plan, leader, status);
+    let wanted = plan.staying(Tier::Database).len() > 1;
+    let connected = connected(plan, leader);
+    // A primary takes a replica that hangs for connected.
+    let lonely =
+        connected.is_empty() && (status.semi_sync.acknowledging == 0 || status.semi_sync.waiting > 0);
+    let now = plan.input.now;
+    if !lonely || plan.roster.database.degraded.is_some() {
+        plan.roster.database.lonely = None;
+    } else {
+        plan.roster.database.lonely.get_or_insert(now);
+    }
+    if plan.roster.database.degraded.is_some() {
+        return restore(plan, leader, status, &connected, wanted);
+    }
+    if !status.semi_sync.enabled {
+        // A server of a store from before, or somebody switched it off: it is as good as degraded.
+        degrade(plan, "its commits were found not to wait for a replica");
+        return;
+    }
+    let Some(since) = plan.roster.database.lonely else { return };
+    let policy = plan.input.intent.site.database.as_ref().map(|database| database.on_lost_replica);
+    if wanted && policy == Some(OnLostReplica::Block) {
+        let until = "a replica is connected; until then its commits wait, as on_lost_replica says";
+        plan.wait(WaitKind::Trouble, leader, until);
+    } else if plan.input.now.since(since) > PATIENCE || !wanted {
+        degrade(plan, "no replica is connected");
+        switch(plan, leader, false, "no replica is there to acknowledge");
+    } else {
+        plan.wait(WaitKind::Progress, leader, "a replica is connected again");
+    }
+}
+
+/// From now on writes may be on the primary alone.
+pub(crate) fn degrade(plan: &mut Planner<'_>, because: &str) {
+    let since = plan.input.now;
+    let because = because.to_owned();
+    plan.roster.database.degraded.get_or_insert(Degraded { since, because, goal: None });
+}
+
+/// The replicas that are connected to the leader and counted on.
+fn connected<'a>(plan: &Planner<'a>, leader: InstanceId) -> Vec<(InstanceId, &'a DatabaseStatus)> {
+    let endpoint = plan.roster.instances.get(&leader).map(|place| &place.endpoint);
+    let acknowledgers = plan.roster.database.acknowledgers.iter().copied();
+    let now = plan.input.now;
+    let told = acknowledgers.filter_map(|id| Some((id, plan.sight().told(id)?)));
+    let fresh = told.filter_map(|(id, (at, status))| (now.since(at) <= PATIENCE).then_some((id, status)));
+    fresh
+        .filter(|(id, status)| {
+            let replication = status.replication.as_ref();
+            let fetches = replication
+                .is_some_and(|r| r.receiving == Receiving::Connected && Some(&r.primary) == endpoint);
+            fetches && !plan.roster.database.astray.contains_key(id)
+        })
+        .collect()
+}
+
+/// Forgets acknowledgers that have ended, once another one has all that the leader had then.
+fn release(plan: &mut Planner<'_>, leader: InstanceId, status: &DatabaseStatus) {
+    let degraded = plan.roster.database.degraded.is_some();
+    let down: Vec<_> =
+        plan.roster.database.acknowledgers.iter().copied().filter(|id| plan.sight().is_down(*id)).collect();
+    plan.roster.database.leaving.retain(|id, _| down.contains(id));
+    for id in down {
+        let goal = plan.roster.database.leaving.entry(id).or_insert_with(|| status.gtid.clone()).clone();
+        let covered =
+            |(other, status): &(InstanceId, &DatabaseStatus)| *other != id && status.holds().contains(&goal);
+        // While it is degraded nobody is counted on.
+        if degraded || connected(plan, leader).iter().any(covered) {
+            plan.roster.database.leaving.remove(&id);
+            plan.roster.database.acknowledgers.remove(&id);
+        }
+    }
+}
+
+/// Whether nothing depends on it: what it may hold is on another replica, or it was never counted on.
+pub(crate) fn is_released(plan: &Planner<'_>, id: InstanceId) -> bool {
+    !plan.roster.database.acknowledgers.contains(&id)
+}
+
+/// Degraded: lets commits wait again as soon as a replica has caught up.
+fn restore(
+    plan: &mut Planner<'_>,
+    leader: InstanceId,
+    status: &DatabaseStatus,
+    connected: &[(InstanceId, &DatabaseStatus)],
+    wanted: bool,
+) {
+    let near = |holds: &Gtids| status.gtid.ahead_of(holds) <= CAUGHT_UP;
+    let ready = connected.iter().find(|(_, replica)| near(replica.holds())).map(|(id, _)| *id);
+    let because = plan.roster.database.degraded.as_ref().map(|degraded| degraded.because.clone());
+    let because = because.unwrap_or_default();
+    let Some(replica) = ready else {
+        if status.semi_sync.enabled {
+            switch(plan, leader, false, &because);
+        }
+        if let Some(degraded) = &mut plan.roster.database.degraded {
+            degraded.goal = None;
+        }
+        if wanted {
+            // A first replica that is being made is no loss.
+            let first =
+                plan.roster.database.acknowledgers.is_empty() && plan.roster.database.changed.is_none();
+            let kind = if first { WaitKind::Progress } else { WaitKind::Trouble };
+            plan.wait(
+                kind,
+                leader,
+                format!("a replica has its writes too; they are on one server only: {because}"),
+            );
+        }
+        return;
+    };
+    plan.wait(WaitKind::Progress, leader, format!("its writes are on {replica} too"));
+    if !status.semi_sync.enabled {
+        switch(plan, leader, true, &format!("{replica} has caught up"));
+        return;
+    }
+    let Some(degraded) = &mut plan.roster.database.degraded else { return };
+    let goal = degraded.goal.get_or_insert_with(|| status.gtid.clone());
+    if connected.iter().any(|(_, replica)| replica.holds().contains(goal)) {
+        plan.roster.database.degraded = None;
+    }
+}
+
+fn switch(plan: &mut Planner<'_>, leader: InstanceId, wait: bool, why: &str) {
+    let because = match wait {
+        true => format!("the commits of {leader} wait for a replica again: {why}"),
+        false => format!("the commits of {leader} no longer wait for a replica: {why}"),
+    };
+    plan.step(Action::SemiSync { instance: leader, term: plan.roster.term, wait }, because);
+}
