@@ -1,7 +1,7 @@
 //! What the data plane may send where, true now.
 
 use crate::endpoint::Endpoint;
-use crate::ids::{Generation, InstanceId, ReleaseId, Term};
+use crate::ids::{Generation, InstanceId, ReleaseId, Term, Tier};
 use crate::site::{AppKind, UrlPath};
 use crate::time::{Millis, Time};
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,16 @@ impl Routes {
             && same(&self.sql.replicas, &other.sql.replicas)
             && self.app_face == other.app_face
             && self.canary == other.canary
+    }
+
+    /// What roles of this tier send to.
+    pub fn sent_by(&self, role: Tier) -> impl Iterator<Item = &Route> {
+        let (faces, sql) = match role {
+            Tier::Balancer => (Some(self.web.iter().chain(&self.app)), None),
+            Tier::Splitter => (None, Some(self.sql.all())),
+            Tier::Web | Tier::App | Tier::Database | Tier::Cache => (None, None),
+        };
+        faces.into_iter().flatten().chain(sql.into_iter().flatten())
     }
 
     /// Whether `instance` may be sent anything.
