@@ -172,17 +172,22 @@ impl Cursor<'_> {
             TokenKind::Quoted if aliased => {}
             TokenKind::Quoted => self.unknown_function(),
             TokenKind::Word if behind.second.kind == TokenKind::Dot => self.unknown_function(),
-            TokenKind::Word => self.calls(name),
+            TokenKind::Word => self.calls(name, behind.second),
             _ => {}
         }
     }
 
-    fn calls(&mut self, name: Token) {
+    fn calls(&mut self, name: Token, before: Token) {
         let adjoining = name.end == self.token.start || self.dialect.ignore_space;
         match name.call {
             Call::Syntax | Call::BuiltIn => {}
             Call::Adjoining if adjoining => {}
-            Call::Adjoining | Call::Unknown => self.unknown_function(),
+            Call::JsonTable if matches!(before.word, Word::From | Word::Join) => {}
+            Call::Columns if before.kind == TokenKind::String => {}
+            Call::Against if before.kind == TokenKind::Close => {}
+            Call::Adjoining | Call::JsonTable | Call::Columns | Call::Against | Call::Unknown => {
+                self.unknown_function();
+            }
             Call::Server => self.verdict.primary(Reason::ServerFunction),
             Call::Sequence => {
                 self.verdict.primary(Reason::Sequence);

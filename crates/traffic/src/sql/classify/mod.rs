@@ -81,3 +81,6 @@ pub fn used_database<'t>(text: &'t [u8], dialect: &Dialect) -> Option<&'t [u8]> 
     let over = matches!(lexer.token().kind, TokenKind::End | TokenKind::Semicolon);
     if over { cursor::plain_name(name, text) } else { None }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,7 +93,7 @@ impl<'t> Assignments<'t> {
             all.over = matches!(
                 all.token.word,
                 Word::Password | Word::Default | Word::Statement | Word::Transaction
-            ) && !all.is_assigned();
+            );
         }
         all
     }
