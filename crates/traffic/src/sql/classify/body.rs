@@ -57,6 +57,10 @@ impl Cursor<'_> {
                 TokenKind::SystemVariable => self.system_variable(token),
                 _ => {}
             }
+            if self.verdict.kind == Kind::Show {
+                // `SHOW TABLES FROM mysql`: without a dot.
+                self.qualifies(token);
+            }
             self.argument(token, &behind);
             behind = Behind { last: token, second: behind.last };
             self.bump();
@@ -116,6 +120,16 @@ impl Cursor<'_> {
                 self.verdict.adds(Effects::WRITE);
             }
             Word::Procedure => self.verdict.primary(Reason::Procedure),
+            // No read has these words: whatever it is, it is not understood.
+            Word::Call
+            | Word::Create
+            | Word::Alter
+            | Word::Drop
+            | Word::Grant
+            | Word::Revoke
+            | Word::Load => {
+                self.verdict.primary(Reason::Unknown);
+            }
             Word::SqlCalcFoundRows => {
                 self.verdict.primary(Reason::FoundRows);
                 self.verdict.adds(Effects::FOUND_ROWS);

@@ -402,11 +402,15 @@ impl Cursor<'_> {
         }
         self.is(Kind::Schema, Reason::Schema, Effects::SCHEMA.union(Effects::WRITE));
         self.verdict.tables = true;
-        let mut temporary = false;
+        let (mut temporary, mut table) = (false, false);
         while !self.over() && self.token.kind != TokenKind::Open {
             match self.word() {
                 Word::Temporary => temporary = true,
-                Word::Procedure | Word::Function | Word::Trigger | Word::Event | Word::Package if !drops => {
+                // What follows is a name, even if it is `event`.
+                Word::Table => table = true,
+                Word::Procedure | Word::Function | Word::Trigger | Word::Event | Word::Package
+                    if !drops && !table =>
+                {
                     self.verdict.adds(Effects::IMPLICIT_COMMIT);
                     return self.swallow();
                 }

@@ -61,6 +61,8 @@ const PIECES: &[&str] = &[
     "NEXT",
     "VALUE",
     "PROCEDURE",
+    "CREATE",
+    "SQL_CALC_FOUND_ROWS",
     "BEGIN",
     "NOT",
     "ATOMIC",
@@ -113,18 +115,13 @@ const FORBIDDEN: &[&str] = &[
     "INTO",
     "UPDATE",
     "DELETE",
-    "DROP",
-    "ALTER",
-    "CREATE",
-    "CALL",
     "PROCEDURE",
-    "SHARE_MODE",
-    "GET_LOCK",
-    "RELEASE_LOCK",
-    "SQL_CALC_FOUND_ROWS",
-    "NEXTVAL",
+    "CALL",
+    "CREATE",
+    "ALTER",
+    "DROP",
     "GRANT",
-    "TRUNCATE",
+    "SQL_CALC_FOUND_ROWS",
 ];
 
 proptest! {
@@ -138,11 +135,11 @@ proptest! {
         }
         for (part, one) in &each {
             // Each alone is judged as it is among the others.
-            prop_assert!(verdict.effects.contains(one.effects.without(Effects::NONE)));
+            prop_assert!(verdict.effects.contains(one.effects));
             prop_assert!(!part.is_empty() || one.route == Route::Primary);
         }
         let _ = digest(&text, &dialect);
-        prop_assert!(digest_text(&text, &dialect).len() <= super::super::super::digest::TEXT);
+        prop_assert!(digest_text(&text, &dialect).len() <= crate::sql::digest::TEXT);
     }
 
     #[test]
@@ -221,7 +218,7 @@ fn the_work_is_linear_in_the_text() {
         "''",
         "`",
     ] {
-        let text = piece.repeat(200_000);
+        let text = piece.repeat(20_000);
         for dialect in &BOTH {
             let mut lexer = Lexer::new(text.as_bytes(), dialect);
             let mut tokens = 0;

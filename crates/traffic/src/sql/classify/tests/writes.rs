@@ -53,6 +53,7 @@ fn schema() {
             ("WRITE SCHEMA DROPS_TEMPORARY", "DROP TEMPORARY TABLE t"),
             ("WRITE SCHEMA TEMPORARY_TABLE", "CREATE TEMPORARY TABLE t (a INT)"),
             ("WRITE SCHEMA TEMPORARY_TABLE", "create  temporary table if not exists t select 1"),
+            ("WRITE SCHEMA TEMPORARY_TABLE", "CREATE TEMPORARY TABLE event (a INT)"),
             ("WRITE SCHEMA IMPLICIT_COMMIT", "TRUNCATE t"),
             ("WRITE SCHEMA IMPLICIT_COMMIT", "RENAME TABLE t TO u"),
             ("WRITE SCHEMA IMPLICIT_COMMIT", "CREATE INDEX i ON t (a)"),
