@@ -5,11 +5,20 @@
 //! upper case; names stay as they are written, since a table's case may matter. The same pass feeds either
 //! the number (no allocation) or the text, which is made when a number is seen for the first time.
 
+use std::fmt;
+
 use super::lexer::{Call, Dialect, Lexer, Token, TokenKind, Word};
 
 /// The fingerprint of a statement: the same in every process, for the same dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub u64);
+
+impl fmt::Display for Digest {
+    /// As sixteen hexadecimal digits.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:016x}", self.0)
+    }
+}
 
 /// The most bytes of a digest's text.
 pub const TEXT: usize = 1024;

@@ -7,6 +7,11 @@
 //! no allocation, and no state: what a session is in (a transaction, a pinned connection) is the engine's
 //! business, which applies this verdict only outside of both.
 //!
+//! What the engine is told beside the route: [`Effects`], of which [`Effects::PINS`] bind the session to its
+//! connection; [`Reads`], of which [`Reads::LAST_STATEMENT`] only the last connection can answer; the
+//! transaction ([`Kind::Transaction`], [`Statement::autocommit`]); plain settings to make again
+//! ([`assignments`]); what is asked of the splitter itself ([`Hint`]).
+//!
 //! **Known limits**: neither a view nor a trigger is looked into. A view over a stored function that writes
 //! looks like any table; a replica is read-only for an application's users, so such a read fails there and
 //! `/* stoa: primary */` is the way out. A trigger or a view may set user variables that nothing tells of.

@@ -203,7 +203,7 @@ pub struct Kill {
 /// Whether `SET` turned autocommit on or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Switch {
-    /// `1`, `ON`, `TRUE`, `DEFAULT` is not among them.
+    /// `1`, `ON`, `TRUE`.
     On,
     /// `0`, `OFF`, `FALSE`.
     Off,
