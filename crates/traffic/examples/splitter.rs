@@ -14,6 +14,10 @@ use stoa_traffic::sql::role::{Account, Freshness, Password, Settings, Sockets, S
 type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
     let mut arguments = std::env::args().skip(1);
     let (Some(listen), Some(user), Some(password)) = (arguments.next(), arguments.next(), arguments.next())
     else {

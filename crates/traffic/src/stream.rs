@@ -109,6 +109,15 @@ impl Stream {
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Sends a few last bytes, if they can be sent at once.
+    pub(crate) fn try_say(&self, bytes: &[u8]) {
+        // Whoever is gone needs no last word.
+        let _ = match self {
+            Stream::Tcp(stream) => stream.try_write(bytes),
+            Stream::Unix(stream) => stream.try_write(bytes),
+        };
+    }
+
     /// Makes the close of a TCP connection a reset, so that a cut answer is not taken for a whole one.
     pub(crate) fn reset_on_close(&self) {
         if let Stream::Tcp(stream) = self {

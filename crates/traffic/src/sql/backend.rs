@@ -14,7 +14,6 @@ use super::wire::packet;
 use super::wire::response::{Next as Step, Outcome, Reply, ResponseError};
 use super::wire::status::ServerError;
 use crate::stream::Stream;
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -52,8 +51,8 @@ pub(crate) struct Backend {
     pub(crate) kind: Capabilities,
     /// The slot's epoch it was opened in.
     pub(crate) epoch: u64,
-    /// The term in which the server was last seen to take writes.
-    pub(crate) writable: Option<Term>,
+    /// What it was last seen to take writes by, see [`Slot::proof`].
+    pub(crate) writable: Option<(Term, u64)>,
     /// What state its session is in.
     pub(crate) standing: Standing,
     placed: Vec<Placed>,
@@ -130,6 +129,8 @@ pub(crate) enum OpenError {
 impl Drop for Backend {
     fn drop(&mut self) {
         self.count(Counted::Nothing);
+        // A server takes a connection that ends without a word for one that broke, and logs it.
+        self.link.line.stream.try_say(&[1, 0, 0, 0, 1]);
     }
 }
 
@@ -399,20 +400,5 @@ impl Backend {
         let mut writes = false;
         self.link.ask("SELECT 1 FROM DUAL WHERE @@global.read_only = 0", |_| writes = true).await?;
         Ok(writes)
-    }
-
-    /// Sends what is to be sent, and waits for the end of the answer that is expected.
-    pub(crate) async fn settle(&mut self) -> Result<(), LineError> {
-        self.link.line.send().await?;
-        loop {
-            let done = self.link.swallow().map_err(|error| io::Error::other(error.to_string()))?;
-            if done {
-                return Ok(());
-            }
-            let line = &mut self.link.line;
-            if poll_fn(|cx| line.poll_fill(cx, STREAM_BUFFER)).await? == 0 {
-                return Err(LineError::Closed);
-            }
-        }
     }
 }

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use stoa_model::Term;
 use tokio::sync::Notify;
 
 /// A connection that its session has used a moment ago is not taken from it while another may be opened.
@@ -28,6 +29,8 @@ pub(crate) struct Slot {
     pub(crate) waiting: Cell<u32>,
     /// Grows when what is open is not to be used any more: a change of primary.
     epoch: Cell<u64>,
+    /// Grows when the server refused a write: what was proven before has to be proven again.
+    proof: Cell<u64>,
     retired: Cell<bool>,
     idle: RefCell<Vec<Option<Idle>>>,
     vacant: RefCell<Vec<usize>>,
@@ -76,6 +79,7 @@ impl Slot {
             freed: Notify::new(),
             waiting: Cell::new(0),
             epoch: Cell::new(0),
+            proof: Cell::new(0),
             retired: Cell::new(false),
             idle: RefCell::default(),
             vacant: RefCell::default(),
@@ -85,6 +89,16 @@ impl Slot {
     /// Counts the changes after which what was opened before is of no use.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.get()
+    }
+
+    /// What a connection that is proven to take writes in `term` bears.
+    pub(crate) fn proof(&self, term: Term) -> (Term, u64) {
+        (term, self.proof.get())
+    }
+
+    /// The server has refused a write.
+    pub(crate) fn distrust(&self) {
+        self.proof.set(self.proof.get() + 1);
     }
 
     /// Whether the routes name it no more.

@@ -15,6 +15,8 @@ use stoa_model::routes::Route;
 use stoa_model::{Endpoint, Generation, InstanceId, Term, Time};
 use tokio::sync::{Semaphore, watch};
 
+/// How long a replica that was waited for in vain gets no read that would have to wait.
+const SLOW: Duration = Duration::from_millis(500);
 /// A lag that is not known.
 const UNKNOWN_LAG: u64 = u64::MAX;
 
@@ -90,6 +92,9 @@ pub(crate) struct Upstream {
     /// How far it is.
     pub(crate) applied: Applied,
     lag_ms: AtomicU64,
+    /// Until when it is given time to catch up, in milliseconds since it was first routed to.
+    slow_until: AtomicU64,
+    since: Instant,
     connections_max: u32,
     left_out: Mutex<Option<(Instant, String)>>,
     is_left_out: AtomicBool,
@@ -166,6 +171,8 @@ impl Upstream {
             counters: Counters::new(threads),
             applied: Applied::default(),
             lag_ms: AtomicU64::new(UNKNOWN_LAG),
+            slow_until: AtomicU64::new(0),
+            since: Instant::now(),
             connections_max: settings.connections,
             left_out: Mutex::default(),
             is_left_out: AtomicBool::new(false),
@@ -184,6 +191,18 @@ impl Upstream {
     pub(crate) fn set_lag(&self, lag: Option<Duration>) {
         let ms = lag.map_or(UNKNOWN_LAG, |lag| u64::try_from(lag.as_millis()).unwrap_or(UNKNOWN_LAG - 1));
         self.lag_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// A read has waited for it in vain: others do not for a moment.
+    pub(crate) fn was_slow(&self) {
+        let until = self.since.elapsed() + SLOW;
+        self.slow_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether a read has waited for it in vain a moment ago. The clock is read only where one ever has.
+    pub(crate) fn is_slow(&self) -> bool {
+        let until = self.slow_until.load(Ordering::Relaxed);
+        until > 0 && self.since.elapsed().as_millis() < u128::from(until)
     }
 
     /// Sends it no read for a while.

@@ -403,8 +403,8 @@ impl Worker {
         home: Option<Home>,
     ) -> Result<Option<Box<Backend>>, NoConnection> {
         let mut backend = self.acquire(slot, want, home).await?;
-        let term = self.routed.borrow().term;
-        if backend.writable == Some(term) {
+        let proof = slot.proof(self.routed.borrow().term);
+        if backend.writable == Some(proof) {
             return Ok(Some(backend));
         }
         let asked = tokio::time::timeout(self.shared.settings.connect, backend.takes_writes()).await;
@@ -412,7 +412,7 @@ impl Worker {
         if !asked.map_err(late)?? {
             return Ok(None);
         }
-        backend.writable = Some(term);
+        backend.writable = Some(proof);
         Ok(Some(backend))
     }
 }

@@ -57,6 +57,10 @@ impl Cursor<'_> {
                 TokenKind::SystemVariable => self.system_variable(token),
                 _ => {}
             }
+            if self.verdict.kind == Kind::Show {
+                // `SHOW TABLES FROM mysql`: without a dot.
+                self.qualifies(token);
+            }
             self.argument(token, &behind);
             behind = Behind { last: token, second: behind.last };
             self.bump();
@@ -116,6 +120,16 @@ impl Cursor<'_> {
                 self.verdict.adds(Effects::WRITE);
             }
             Word::Procedure => self.verdict.primary(Reason::Procedure),
+            // No read has these words: whatever it is, it is not understood.
+            Word::Call
+            | Word::Create
+            | Word::Alter
+            | Word::Drop
+            | Word::Grant
+            | Word::Revoke
+            | Word::Load => {
+                self.verdict.primary(Reason::Unknown);
+            }
             Word::SqlCalcFoundRows => {
                 self.verdict.primary(Reason::FoundRows);
                 self.verdict.adds(Effects::FOUND_ROWS);
@@ -172,17 +186,22 @@ impl Cursor<'_> {
             TokenKind::Quoted if aliased => {}
             TokenKind::Quoted => self.unknown_function(),
             TokenKind::Word if behind.second.kind == TokenKind::Dot => self.unknown_function(),
-            TokenKind::Word => self.calls(name),
+            TokenKind::Word => self.calls(name, behind.second),
             _ => {}
         }
     }
 
-    fn calls(&mut self, name: Token) {
+    fn calls(&mut self, name: Token, before: Token) {
         let adjoining = name.end == self.token.start || self.dialect.ignore_space;
         match name.call {
             Call::Syntax | Call::BuiltIn => {}
             Call::Adjoining if adjoining => {}
-            Call::Adjoining | Call::Unknown => self.unknown_function(),
+            Call::JsonTable if matches!(before.word, Word::From | Word::Join) => {}
+            Call::Columns if before.kind == TokenKind::String => {}
+            Call::Against if before.kind == TokenKind::Close => {}
+            Call::Adjoining | Call::JsonTable | Call::Columns | Call::Against | Call::Unknown => {
+                self.unknown_function();
+            }
             Call::Server => self.verdict.primary(Reason::ServerFunction),
             Call::Sequence => {
                 self.verdict.primary(Reason::Sequence);

@@ -147,12 +147,11 @@ fn obey(verdict: &mut Statement) {
             (verdict.route, verdict.reason) = (Route::Primary, Reason::Hint);
         }
         Some(Target::Replica) => {
-            let asserted = matches!(
-                verdict.reason,
-                Reason::UnknownFunction | Reason::ServerFunction | Reason::SystemSchema | Reason::ServerState
-            );
             let effects = verdict.effects.without(Effects::STORED_CODE);
-            if asserted && effects.without(Effects::BAD_HINT).is_empty() && verdict.reads.is_empty() {
+            if verdict.reason.is_doubt()
+                && effects.without(Effects::BAD_HINT).is_empty()
+                && verdict.reads.is_empty()
+            {
                 (verdict.route, verdict.reason, verdict.effects) = (Route::Replica, Reason::Hint, effects);
             }
         }

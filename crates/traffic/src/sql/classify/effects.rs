@@ -15,7 +15,8 @@ impl Effects {
     pub const WRITE: Self = Self(1);
     /// Changes the schema, or may: whatever was derived from it is to be dropped.
     pub const SCHEMA: Self = Self(1 << 1);
-    /// The server commits the open transaction first.
+    /// The server commits the open transaction first. It may not (an `ALTER` of a temporary table): what it
+    /// reports of the transaction afterwards is what counts.
     pub const IMPLICIT_COMMIT: Self = Self(1 << 2);
     /// May have done anything to session, transaction and schema: unseen or misunderstood text ran.
     pub const UNKNOWN: Self = Self(1 << 3);
@@ -55,7 +56,7 @@ impl Effects {
     pub const DATABASE: Self = Self(1 << 19);
     /// Sets a variable that the `Dialect` is made from.
     pub const DIALECT: Self = Self(1 << 20);
-    /// `SQL_CALC_FOUND_ROWS`: `FOUND_ROWS()` will be asked of the same connection.
+    /// `SQL_CALC_FOUND_ROWS`: `FOUND_ROWS()` will be asked of the same connection, until another `SELECT`.
     pub const FOUND_ROWS: Self = Self(1 << 21);
     /// `LAST_INSERT_ID(value)`: sets what `LAST_INSERT_ID()` gives.
     pub const LAST_INSERT_ID: Self = Self(1 << 22);

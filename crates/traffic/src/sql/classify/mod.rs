@@ -7,9 +7,14 @@
 //! no allocation, and no state: what a session is in (a transaction, a pinned connection) is the engine's
 //! business, which applies this verdict only outside of both.
 //!
-//! **The known limit**: a view is not looked into. A view over a stored function that writes looks like any
-//! table. A replica is read-only for the application's users, so such a read fails there and is lost by
-//! nobody; `/* stoa: primary */` is the way out.
+//! What the engine is told beside the route: [`Effects`], of which [`Effects::PINS`] bind the session to its
+//! connection; [`Reads`], of which [`Reads::LAST_STATEMENT`] only the last connection can answer; the
+//! transaction ([`Kind::Transaction`], [`Statement::autocommit`]); plain settings to make again
+//! ([`assignments`]); what is asked of the splitter itself ([`Hint`]).
+//!
+//! **Known limits**: neither a view nor a trigger is looked into. A view over a stored function that writes
+//! looks like any table; a replica is read-only for an application's users, so such a read fails there and
+//! `/* stoa: primary */` is the way out. A trigger or a view may set user variables that nothing tells of.
 
 mod body;
 mod cursor;
@@ -17,6 +22,7 @@ mod effects;
 mod hint;
 mod lone;
 mod set;
+mod settings;
 mod statement;
 mod verbs;
 
@@ -81,3 +87,6 @@ pub fn used_database<'t>(text: &'t [u8], dialect: &Dialect) -> Option<&'t [u8]> 
     let over = matches!(lexer.token().kind, TokenKind::End | TokenKind::Semicolon);
     if over { cursor::plain_name(name, text) } else { None }
 }
+
+#[cfg(test)]
+mod tests;

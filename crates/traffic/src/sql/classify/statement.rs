@@ -13,7 +13,8 @@ pub enum Route {
     Primary,
 }
 
-/// Why a statement has its route. The first reason found; `Malformed` and `Several` go before all others.
+/// Why a statement has its route: the first reason found, where one that a hint may answer for yields to one
+/// it may not, and all yield to `Malformed` and `Several`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     /// It only reads tables, and calls only built-in functions that give the same on a replica.
@@ -202,7 +203,7 @@ pub struct Kill {
 /// Whether `SET` turned autocommit on or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Switch {
-    /// `1`, `ON`, `TRUE`, `DEFAULT` is not among them.
+    /// `1`, `ON`, `TRUE`.
     On,
     /// `0`, `OFF`, `FALSE`.
     Off,
@@ -358,9 +359,9 @@ impl Statement {
         }
     }
 
-    /// Nothing but the primary will do, for this reason unless another was found before.
+    /// Nothing but the primary will do, for this reason unless one was found before that is as hard.
     pub(super) fn primary(&mut self, reason: Reason) {
-        if self.route == Route::Replica {
+        if self.route == Route::Replica || (self.reason.is_doubt() && !reason.is_doubt()) {
             (self.route, self.reason) = (Route::Primary, reason);
         }
     }
@@ -373,6 +374,13 @@ impl Statement {
     /// Its answer depends on this too.
     pub(super) fn asks(&mut self, reads: Reads) {
         self.reads = self.reads.union(reads);
+    }
+}
+
+impl Reason {
+    /// Whether a hint may answer for it: it is not known to write, to lock or to need its session.
+    pub(super) fn is_doubt(self) -> bool {
+        matches!(self, Self::UnknownFunction | Self::ServerFunction | Self::SystemSchema | Self::ServerState)
     }
 }
 

@@ -84,7 +84,7 @@ impl Cursor<'_> {
             Word::Explain | Word::Describe | Word::Desc => self.explain(nested),
             Word::Analyze => self.analyze(nested),
             Word::Table | Word::Values => self.read(Kind::Select),
-            Word::Do => self.do_nothing(),
+            Word::Do => self.do_expression(),
             Word::Load => self.load(),
             Word::Create | Word::Alter | Word::Drop | Word::Rename | Word::Truncate => self.schema(),
             Word::Lock | Word::Unlock | Word::Backup => self.lock(),
@@ -113,7 +113,7 @@ impl Cursor<'_> {
         self.bump();
         match kind {
             Kind::Compound => self.swallow(),
-            // `XA RECOVER` only lists.
+            // What is handed over may be a user variable.
             Kind::Transaction(Transaction::Xa) | Kind::Call | Kind::Execute => self.body(Calls::None),
             _ => self.skip(),
         }
@@ -321,7 +321,7 @@ impl Cursor<'_> {
         if nested < NESTED { self.verb(nested + 1) } else { self.other() }
     }
 
-    fn do_nothing(&mut self) {
+    fn do_expression(&mut self) {
         self.is(Kind::Do, Reason::StoredCode, Effects::NONE);
         self.bump();
         self.body(Calls::All);
@@ -402,11 +402,15 @@ impl Cursor<'_> {
         }
         self.is(Kind::Schema, Reason::Schema, Effects::SCHEMA.union(Effects::WRITE));
         self.verdict.tables = true;
-        let mut temporary = false;
+        let (mut temporary, mut table) = (false, false);
         while !self.over() && self.token.kind != TokenKind::Open {
             match self.word() {
                 Word::Temporary => temporary = true,
-                Word::Procedure | Word::Function | Word::Trigger | Word::Event | Word::Package if !drops => {
+                // What follows is a name, even if it is `event`.
+                Word::Table => table = true,
+                Word::Procedure | Word::Function | Word::Trigger | Word::Event | Word::Package
+                    if !drops && !table =>
+                {
                     self.verdict.adds(Effects::IMPLICIT_COMMIT);
                     return self.swallow();
                 }

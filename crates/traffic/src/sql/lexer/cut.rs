@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr2};
 
-use super::dialect::{Charset, Dialect};
+use super::dialect::{Charset, Dialect, Engine};
 use super::vocabulary::{self, SEED, mix};
 use super::{Token, TokenKind};
 
@@ -13,6 +13,8 @@ pub struct Lexer<'t> {
     dialect: Dialect,
     /// The last token was a dot with a name directly behind it, which then is no keyword and no number.
     name_follows: bool,
+    /// Where a dot stands directly behind a name without quotes: `t.1e5` is a name in `t`.
+    dot: Option<usize>,
     /// Inside a versioned comment, whose end is not an operator.
     versioned: bool,
 }
@@ -65,7 +67,7 @@ const fn class(byte: u8) -> Class {
 impl<'t> Lexer<'t> {
     /// Begins at the start of `text`.
     pub fn new(text: &'t [u8], dialect: &Dialect) -> Self {
-        Self { text, at: 0, dialect: *dialect, name_follows: false, versioned: false }
+        Self { text, at: 0, dialect: *dialect, name_follows: false, dot: None, versioned: false }
     }
 
     /// The next token; `End` or `Broken` for ever once it was given.
@@ -112,7 +114,9 @@ impl<'t> Lexer<'t> {
                 self.at = start + 2;
                 None
             }
-            b'.' if next.is_some_and(|next| next.is_ascii_digit()) => Some(self.fraction(start, start + 1)),
+            b'.' if self.dot != Some(start) && next.is_some_and(|next| next.is_ascii_digit()) => {
+                Some(self.fraction(start, start + 1))
+            }
             b'.' => {
                 self.name_follows = next.is_some_and(in_name);
                 Some(self.upto(TokenKind::Dot, 1))
@@ -168,15 +172,21 @@ impl<'t> Lexer<'t> {
         }
         self.at = end;
         let mut token = Token::new(TokenKind::Word, start, end);
-        // With a name directly behind a dot, even a reserved word is a name: `t.from`, `from.t`.
-        let qualifies = after == Some(b'.') && self.byte(end + 1).is_some_and(in_name);
-        if !qualifies {
+        // Directly before a dot and a name, even a reserved word is a name.
+        if !self.qualifies(end) {
             let entry = vocabulary::find(token.of(self.text), hash);
             token.word = entry.word;
             token.call = entry.call(self.dialect.engine);
             token.reserved = entry.reserved;
         }
         token
+    }
+
+    /// Whether a dot and a name stand directly behind a name that ends at `end`.
+    fn qualifies(&mut self, end: usize) -> bool {
+        let qualifies = self.byte(end) == Some(b'.') && self.byte(end + 1).is_some_and(in_name);
+        self.dot = qualifies.then_some(end);
+        qualifies
     }
 
     /// A word that is a name and nothing else: behind a dot, or with long characters.
@@ -196,6 +206,7 @@ impl<'t> Lexer<'t> {
             }
         }
         self.at = end;
+        self.qualifies(end);
         // MySQL 9 reads `$tag$ … $tag$` as a string, others as a name.
         if self.byte(start) == Some(b'$') {
             self.broken(start)
@@ -362,7 +373,12 @@ impl<'t> Lexer<'t> {
         let length = rest.iter().take_while(|byte| in_ascii_name(**byte) || (dots && **byte == b'.')).count();
         match self.byte(from + length) {
             Some(0x80..) => self.broken(start),
-            _ => self.upto(kind, from + length - start),
+            _ => {
+                if kind == TokenKind::SystemVariable {
+                    self.qualifies(from + length);
+                }
+                self.upto(kind, from + length - start)
+            }
         }
     }
 
@@ -402,7 +418,9 @@ impl<'t> Lexer<'t> {
         let body = start + 2;
         match (self.byte(body), self.byte(body + 1)) {
             (Some(b'!'), _) => return Some(self.version(start, body + 1)),
-            (Some(b'm' | b'M'), Some(b'!')) => return Some(self.version(start, body + 2)),
+            (Some(b'M'), Some(b'!')) if self.dialect.engine == Engine::MariaDb => {
+                return Some(self.version(start, body + 2));
+            }
             _ => {}
         }
         let rest = self.text.get(body..).unwrap_or_default();

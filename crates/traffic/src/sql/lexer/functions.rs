@@ -2,7 +2,8 @@
 //!
 //! The lists are of what is built into *every* supported version of an engine, and of nothing else: a name
 //! that is built into a later one may be a stored function today, and a stored function may write. What is
-//! missing here costs a replica's help, what is here wrongly could cost a write.
+//! missing here costs a replica's help, what is here wrongly could cost a write. MariaDB takes some of its
+//! own keywords for stored functions (`SELECT columns(1)`, `SELECT point(1)`); those are not in the lists.
 
 use super::Engine;
 
@@ -18,6 +19,13 @@ pub(crate) enum Call {
     /// The same, but only directly before the parenthesis or under `IGNORE_SPACE`: else it is looked for
     /// among the stored functions.
     Adjoining,
+    /// `JSON_TABLE`, where a table may stand; elsewhere a stored function may have that name, and so for
+    /// the two below.
+    JsonTable,
+    /// `COLUMNS`, behind a path of `JSON_TABLE`.
+    Columns,
+    /// `AGAINST`, behind the columns of a `MATCH`.
+    Against,
     /// A built-in function that tells of, or waits for, this server.
     Server,
     /// A sequence's function.
@@ -36,10 +44,9 @@ pub(crate) enum Call {
     ConnectionId,
 }
 
-/// Every list with what it means, and the one engine it holds for if it does not hold for both.
-pub(super) const LISTS: &[(&[&str], Call, Option<Engine>)] = &[
+/// Every list (names with spaces between), what it means, and the engine it holds for if not for both.
+pub(super) const LISTS: &[(&str, Call, Option<Engine>)] = &[
     (GRAMMAR, Call::Syntax, None),
-    (MARIADB_GRAMMAR, Call::Syntax, Some(Engine::MariaDb)),
     (MYSQL_GRAMMAR, Call::Syntax, Some(Engine::MySql)),
     (BUILT_IN, Call::BuiltIn, None),
     (MARIADB_BUILT_IN, Call::BuiltIn, Some(Engine::MariaDb)),
@@ -49,526 +56,97 @@ pub(super) const LISTS: &[(&[&str], Call, Option<Engine>)] = &[
     (SERVER, Call::Server, None),
     (MARIADB_SERVER, Call::Server, Some(Engine::MariaDb)),
     (MYSQL_SERVER, Call::Server, Some(Engine::MySql)),
-    (&["NEXTVAL", "LASTVAL", "SETVAL"], Call::Sequence, Some(Engine::MariaDb)),
-    (&["GET_LOCK"], Call::GetLock, None),
-    (&["RELEASE_LOCK", "RELEASE_ALL_LOCKS"], Call::ReleaseLock, None),
-    (&["LAST_INSERT_ID"], Call::LastInsertId, None),
-    (&["FOUND_ROWS"], Call::FoundRows, None),
-    (&["ROW_COUNT"], Call::RowCount, None),
-    (&["CONNECTION_ID"], Call::ConnectionId, None),
+    ("NEXTVAL LASTVAL SETVAL", Call::Sequence, Some(Engine::MariaDb)),
+    ("JSON_TABLE", Call::JsonTable, None),
+    ("COLUMNS", Call::Columns, None),
+    ("AGAINST", Call::Against, None),
+    ("GET_LOCK", Call::GetLock, None),
+    ("RELEASE_LOCK RELEASE_ALL_LOCKS", Call::ReleaseLock, None),
+    ("LAST_INSERT_ID", Call::LastInsertId, None),
+    ("FOUND_ROWS", Call::FoundRows, None),
+    ("ROW_COUNT", Call::RowCount, None),
+    ("CONNECTION_ID", Call::ConnectionId, None),
 ];
 
-/// Keywords of both engines that may stand before a parenthesis and call nothing. A keyword is never the
-/// name of a stored function that is called without its schema.
-const GRAMMAR: &[&str] = &[
-    "AGAINST",
-    "ALL",
-    "AND",
-    "ANY",
-    "AS",
-    "ASC",
-    "BETWEEN",
-    "BIGINT",
-    "BINARY",
-    "BY",
-    "CASE",
-    "CHARACTER",
-    "COLUMNS",
-    "DATETIME",
-    "DEC",
-    "DECIMAL",
-    "DESC",
-    "DISTINCT",
-    "DISTINCTROW",
-    "DIV",
-    "DOUBLE",
-    "ELSE",
-    "END",
-    "EXCEPT",
-    "EXISTS",
-    "FLOAT",
-    "FROM",
-    "GROUP",
-    "HAVING",
-    "IN",
-    "INDEX",
-    "INT",
-    "INTEGER",
-    "INTERSECT",
-    "INTO",
-    "IS",
-    "JOIN",
-    "KEY",
-    "KEYS",
-    "LIKE",
-    "LIMIT",
-    "NATIONAL",
-    "NCHAR",
-    "NOT",
-    "NUMERIC",
-    "OFFSET",
-    "ON",
-    "OR",
-    "ORDER",
-    "OVER",
-    "PARTITION",
-    "REAL",
-    "REGEXP",
-    "RLIKE",
-    "ROW",
-    "SELECT",
-    "SET",
-    "SIGNED",
-    "SOME",
-    "STRAIGHT_JOIN",
-    "TABLE",
-    "THEN",
-    "UNION",
-    "UNSIGNED",
-    "USING",
-    "VALUE",
-    "VARBINARY",
-    "VARCHAR",
-    "WHEN",
-    "WHERE",
-    "WITH",
-    "XOR",
-];
-
-/// Likewise, MariaDB.
-const MARIADB_GRAMMAR: &[&str] = &["MINUS"];
+/// Keywords of both engines that may stand before a parenthesis and never call a stored function.
+const GRAMMAR: &str = "\
+    ALL AND ANY AS ASC BETWEEN BIGINT BINARY BY CASE CHARACTER DATETIME DEC DECIMAL DESC DISTINCT \
+    DISTINCTROW DIV DOUBLE ELSE END EXCEPT EXISTS FLOAT FROM GROUP HAVING IN INDEX INT INTEGER INTERSECT \
+    INTO IS JOIN KEY KEYS LIKE LIMIT NCHAR NOT NUMERIC ON OR ORDER OVER PARTITION REAL REGEXP RLIKE ROW \
+    SELECT SET SIGNED SOME STRAIGHT_JOIN TABLE THEN UNION UNSIGNED USING VALUE VARBINARY VARCHAR WHEN \
+    WHERE WITH XOR";
 
 /// Likewise, MySQL.
-const MYSQL_GRAMMAR: &[&str] = &["LATERAL", "OF"];
+const MYSQL_GRAMMAR: &str = "LATERAL OF";
 
 /// Functions of both engines.
-const BUILT_IN: &[&str] = &[
-    "ABS",
-    "ACOS",
-    "ADDTIME",
-    "AES_DECRYPT",
-    "AES_ENCRYPT",
-    "ASCII",
-    "ASIN",
-    "ATAN",
-    "ATAN2",
-    "AVG",
-    "BENCHMARK",
-    "BIN",
-    "BIT_COUNT",
-    "BIT_LENGTH",
-    "CEIL",
-    "CEILING",
-    "CHAR",
-    "CHARACTER_LENGTH",
-    "CHARSET",
-    "CHAR_LENGTH",
-    "COALESCE",
-    "COERCIBILITY",
-    "COLLATION",
-    "COMPRESS",
-    "CONCAT",
-    "CONCAT_WS",
-    "CONV",
-    "CONVERT",
-    "CONVERT_TZ",
-    "COS",
-    "COT",
-    "CRC32",
-    "CURRENT_DATE",
-    "CURRENT_TIME",
-    "CURRENT_TIMESTAMP",
-    "CURRENT_USER",
-    "DATABASE",
-    "DATE",
-    "DATEDIFF",
-    "DATE_FORMAT",
-    "DAY",
-    "DAYNAME",
-    "DAYOFMONTH",
-    "DAYOFWEEK",
-    "DAYOFYEAR",
-    "DEFAULT",
-    "DEGREES",
-    "ELT",
-    "EXP",
-    "EXPORT_SET",
-    "EXTRACTVALUE",
-    "FIELD",
-    "FIND_IN_SET",
-    "FLOOR",
-    "FORMAT",
-    "FROM_BASE64",
-    "FROM_DAYS",
-    "FROM_UNIXTIME",
-    "GEOMETRYCOLLECTION",
-    "GET_FORMAT",
-    "GREATEST",
-    "HEX",
-    "HOUR",
-    "IF",
-    "IFNULL",
-    "INET6_ATON",
-    "INET6_NTOA",
-    "INET_ATON",
-    "INET_NTOA",
-    "INSERT",
-    "INSTR",
-    "INTERVAL",
-    "ISNULL",
-    "IS_IPV4",
-    "IS_IPV4_COMPAT",
-    "IS_IPV4_MAPPED",
-    "IS_IPV6",
-    "JSON_ARRAY",
-    "JSON_ARRAY_APPEND",
-    "JSON_ARRAY_INSERT",
-    "JSON_CONTAINS",
-    "JSON_CONTAINS_PATH",
-    "JSON_DEPTH",
-    "JSON_EXTRACT",
-    "JSON_INSERT",
-    "JSON_KEYS",
-    "JSON_LENGTH",
-    "JSON_MERGE_PATCH",
-    "JSON_MERGE_PRESERVE",
-    "JSON_OBJECT",
-    "JSON_OVERLAPS",
-    "JSON_PRETTY",
-    "JSON_QUOTE",
-    "JSON_REMOVE",
-    "JSON_REPLACE",
-    "JSON_SEARCH",
-    "JSON_SET",
-    "JSON_TABLE",
-    "JSON_TYPE",
-    "JSON_UNQUOTE",
-    "JSON_VALID",
-    "JSON_VALUE",
-    "LAST_DAY",
-    "LCASE",
-    "LEAST",
-    "LEFT",
-    "LENGTH",
-    "LINESTRING",
-    "LN",
-    "LOCALTIME",
-    "LOCALTIMESTAMP",
-    "LOCATE",
-    "LOG",
-    "LOG10",
-    "LOG2",
-    "LOWER",
-    "LPAD",
-    "LTRIM",
-    "MAKEDATE",
-    "MAKETIME",
-    "MAKE_SET",
-    "MATCH",
-    "MBRCONTAINS",
-    "MBRDISJOINT",
-    "MBREQUALS",
-    "MBRINTERSECTS",
-    "MBROVERLAPS",
-    "MBRTOUCHES",
-    "MBRWITHIN",
-    "MD5",
-    "MICROSECOND",
-    "MINUTE",
-    "MOD",
-    "MONTH",
-    "MONTHNAME",
-    "MULTILINESTRING",
-    "MULTIPOINT",
-    "MULTIPOLYGON",
-    "NAME_CONST",
-    "NULLIF",
-    "OCT",
-    "OCTET_LENGTH",
-    "ORD",
-    "PERIOD_ADD",
-    "PERIOD_DIFF",
-    "PI",
-    "POINT",
-    "POLYGON",
-    "POW",
-    "POWER",
-    "QUARTER",
-    "QUOTE",
-    "RADIANS",
-    "RAND",
-    "RANDOM_BYTES",
-    "REGEXP_INSTR",
-    "REGEXP_REPLACE",
-    "REGEXP_SUBSTR",
-    "REPEAT",
-    "REPLACE",
-    "REVERSE",
-    "RIGHT",
-    "ROUND",
-    "RPAD",
-    "RTRIM",
-    "SCHEMA",
-    "SECOND",
-    "SEC_TO_TIME",
-    "SHA",
-    "SHA1",
-    "SHA2",
-    "SIGN",
-    "SIN",
-    "SLEEP",
-    "SOUNDEX",
-    "SPACE",
-    "SQRT",
-    "STRCMP",
-    "STR_TO_DATE",
-    "ST_AREA",
-    "ST_ASBINARY",
-    "ST_ASGEOJSON",
-    "ST_ASTEXT",
-    "ST_ASWKB",
-    "ST_ASWKT",
-    "ST_BUFFER",
-    "ST_CENTROID",
-    "ST_CONTAINS",
-    "ST_CONVEXHULL",
-    "ST_CROSSES",
-    "ST_DIFFERENCE",
-    "ST_DIMENSION",
-    "ST_DISJOINT",
-    "ST_DISTANCE",
-    "ST_DISTANCE_SPHERE",
-    "ST_ENDPOINT",
-    "ST_ENVELOPE",
-    "ST_EQUALS",
-    "ST_EXTERIORRING",
-    "ST_GEOMCOLLFROMTEXT",
-    "ST_GEOMCOLLFROMWKB",
-    "ST_GEOMETRYCOLLECTIONFROMTEXT",
-    "ST_GEOMETRYCOLLECTIONFROMWKB",
-    "ST_GEOMETRYFROMTEXT",
-    "ST_GEOMETRYFROMWKB",
-    "ST_GEOMETRYN",
-    "ST_GEOMETRYTYPE",
-    "ST_GEOMFROMGEOJSON",
-    "ST_GEOMFROMTEXT",
-    "ST_GEOMFROMWKB",
-    "ST_INTERIORRINGN",
-    "ST_INTERSECTION",
-    "ST_INTERSECTS",
-    "ST_ISCLOSED",
-    "ST_ISEMPTY",
-    "ST_ISSIMPLE",
-    "ST_LENGTH",
-    "ST_LINEFROMTEXT",
-    "ST_LINEFROMWKB",
-    "ST_LINESTRINGFROMTEXT",
-    "ST_LINESTRINGFROMWKB",
-    "ST_NUMGEOMETRIES",
-    "ST_NUMINTERIORRINGS",
-    "ST_NUMPOINTS",
-    "ST_OVERLAPS",
-    "ST_POINTFROMTEXT",
-    "ST_POINTFROMWKB",
-    "ST_POINTN",
-    "ST_POLYFROMTEXT",
-    "ST_POLYFROMWKB",
-    "ST_POLYGONFROMTEXT",
-    "ST_POLYGONFROMWKB",
-    "ST_SRID",
-    "ST_STARTPOINT",
-    "ST_SYMDIFFERENCE",
-    "ST_TOUCHES",
-    "ST_UNION",
-    "ST_WITHIN",
-    "ST_X",
-    "ST_Y",
-    "SUBSTRING_INDEX",
-    "SUBTIME",
-    "TAN",
-    "TIME",
-    "TIMEDIFF",
-    "TIMESTAMP",
-    "TIMESTAMPADD",
-    "TIMESTAMPDIFF",
-    "TIME_FORMAT",
-    "TIME_TO_SEC",
-    "TO_BASE64",
-    "TO_DAYS",
-    "TO_SECONDS",
-    "TRUNCATE",
-    "UCASE",
-    "UNCOMPRESS",
-    "UNCOMPRESSED_LENGTH",
-    "UNHEX",
-    "UNIX_TIMESTAMP",
-    "UPDATEXML",
-    "UPPER",
-    "USER",
-    "UTC_DATE",
-    "UTC_TIME",
-    "UTC_TIMESTAMP",
-    "UUID",
-    "VALUES",
-    "WEEK",
-    "WEEKDAY",
-    "WEEKOFYEAR",
-    "WEIGHT_STRING",
-    "YEAR",
-    "YEARWEEK",
-];
+const BUILT_IN: &str = "\
+    ABS ACOS ADDTIME AES_DECRYPT AES_ENCRYPT ASCII ASIN ATAN ATAN2 AVG BENCHMARK BIN BIT_COUNT \
+    BIT_LENGTH CEIL CEILING CHAR CHARACTER_LENGTH CHARSET CHAR_LENGTH COALESCE COERCIBILITY COLLATION \
+    COMPRESS CONCAT CONCAT_WS CONV CONVERT CONVERT_TZ COS COT CRC32 CURRENT_DATE CURRENT_TIME \
+    CURRENT_TIMESTAMP CURRENT_USER DATABASE DATE DATEDIFF DATE_FORMAT DAY DAYNAME DAYOFMONTH DAYOFWEEK \
+    DAYOFYEAR DEFAULT DEGREES ELT EXP EXPORT_SET EXTRACTVALUE FIELD FIND_IN_SET FLOOR FORMAT FROM_BASE64 \
+    FROM_DAYS FROM_UNIXTIME GET_FORMAT GREATEST HEX HOUR IF IFNULL INET6_ATON INET6_NTOA INET_ATON \
+    INET_NTOA INSERT INSTR INTERVAL ISNULL IS_IPV4 IS_IPV4_COMPAT IS_IPV4_MAPPED IS_IPV6 JSON_ARRAY \
+    JSON_ARRAY_APPEND JSON_ARRAY_INSERT JSON_CONTAINS JSON_CONTAINS_PATH JSON_DEPTH JSON_EXTRACT \
+    JSON_INSERT JSON_KEYS JSON_LENGTH JSON_MERGE_PATCH JSON_MERGE_PRESERVE JSON_OBJECT JSON_OVERLAPS \
+    JSON_PRETTY JSON_QUOTE JSON_REMOVE JSON_REPLACE JSON_SEARCH JSON_SET JSON_TYPE JSON_UNQUOTE \
+    JSON_VALID JSON_VALUE LAST_DAY LCASE LEAST LEFT LENGTH LN LOCALTIME LOCALTIMESTAMP LOCATE LOG LOG10 \
+    LOG2 LOWER LPAD LTRIM MAKEDATE MAKETIME MAKE_SET MATCH MBRCONTAINS MBRDISJOINT MBREQUALS \
+    MBRINTERSECTS MBROVERLAPS MBRTOUCHES MBRWITHIN MD5 MICROSECOND MINUTE MOD MONTH MONTHNAME NAME_CONST \
+    NULLIF OCT OCTET_LENGTH ORD PERIOD_ADD PERIOD_DIFF PI POW POWER QUARTER QUOTE RADIANS RAND \
+    RANDOM_BYTES REGEXP_INSTR REGEXP_REPLACE REGEXP_SUBSTR REPEAT REPLACE REVERSE RIGHT ROUND RPAD RTRIM \
+    SCHEMA SECOND SEC_TO_TIME SHA SHA1 SHA2 SIGN SIN SLEEP SOUNDEX SPACE SQRT STRCMP STR_TO_DATE ST_AREA \
+    ST_ASBINARY ST_ASGEOJSON ST_ASTEXT ST_ASWKB ST_ASWKT ST_BUFFER ST_CENTROID ST_CONTAINS ST_CONVEXHULL \
+    ST_CROSSES ST_DIFFERENCE ST_DIMENSION ST_DISJOINT ST_DISTANCE ST_DISTANCE_SPHERE ST_ENDPOINT \
+    ST_ENVELOPE ST_EQUALS ST_EXTERIORRING ST_GEOMCOLLFROMTEXT ST_GEOMCOLLFROMWKB \
+    ST_GEOMETRYCOLLECTIONFROMTEXT ST_GEOMETRYCOLLECTIONFROMWKB ST_GEOMETRYFROMTEXT ST_GEOMETRYFROMWKB \
+    ST_GEOMETRYN ST_GEOMETRYTYPE ST_GEOMFROMGEOJSON ST_GEOMFROMTEXT ST_GEOMFROMWKB ST_INTERIORRINGN \
+    ST_INTERSECTION ST_INTERSECTS ST_ISCLOSED ST_ISEMPTY ST_ISSIMPLE ST_LENGTH ST_LINEFROMTEXT \
+    ST_LINEFROMWKB ST_LINESTRINGFROMTEXT ST_LINESTRINGFROMWKB ST_NUMGEOMETRIES ST_NUMINTERIORRINGS \
+    ST_NUMPOINTS ST_OVERLAPS ST_POINTFROMTEXT ST_POINTFROMWKB ST_POINTN ST_POLYFROMTEXT ST_POLYFROMWKB \
+    ST_POLYGONFROMTEXT ST_POLYGONFROMWKB ST_SRID ST_STARTPOINT ST_SYMDIFFERENCE ST_TOUCHES ST_UNION \
+    ST_WITHIN ST_X ST_Y SUBSTRING_INDEX SUBTIME TAN TIME TIMEDIFF TIMESTAMP TIMESTAMPADD TIMESTAMPDIFF \
+    TIME_FORMAT TIME_TO_SEC TO_BASE64 TO_DAYS TO_SECONDS TRUNCATE UCASE UNCOMPRESS UNCOMPRESSED_LENGTH \
+    UNHEX UNIX_TIMESTAMP UPDATEXML UPPER USER UTC_DATE UTC_TIME UTC_TIMESTAMP UUID VALUES WEEK WEEKDAY \
+    WEEKOFYEAR WEIGHT_STRING YEAR YEARWEEK";
 
 /// Functions of MariaDB since 10.11 at the latest.
-const MARIADB_BUILT_IN: &[&str] = &[
-    "ADD_MONTHS",
-    "CHR",
-    "COLUMN_ADD",
-    "COLUMN_CHECK",
-    "COLUMN_CREATE",
-    "COLUMN_DELETE",
-    "COLUMN_EXISTS",
-    "COLUMN_GET",
-    "COLUMN_JSON",
-    "COLUMN_LIST",
-    "CRC32C",
-    "DECODE",
-    "ENCODE",
-    "ENCRYPT",
-    "JSON_COMPACT",
-    "JSON_DETAILED",
-    "JSON_EQUALS",
-    "JSON_EXISTS",
-    "JSON_LOOSE",
-    "JSON_MERGE",
-    "JSON_NORMALIZE",
-    "JSON_QUERY",
-    "LENGTHB",
-    "NATURAL_SORT_KEY",
-    "NVL",
-    "NVL2",
-    "OLD_PASSWORD",
-    "PASSWORD",
-    "SFORMAT",
-    "SYS_GUID",
-    "TO_CHAR",
-];
+const MARIADB_BUILT_IN: &str = "\
+    ADD_MONTHS CHR COLUMN_ADD COLUMN_CHECK COLUMN_CREATE COLUMN_DELETE COLUMN_EXISTS COLUMN_GET \
+    COLUMN_JSON COLUMN_LIST CRC32C DECODE ENCODE ENCRYPT JSON_COMPACT JSON_DETAILED JSON_EQUALS \
+    JSON_EXISTS JSON_LOOSE JSON_MERGE JSON_NORMALIZE JSON_QUERY LENGTHB NATURAL_SORT_KEY NVL NVL2 \
+    OLD_PASSWORD PASSWORD SFORMAT SYS_GUID TO_CHAR";
 
 /// Functions of MySQL since 8.4 at the latest.
-const MYSQL_BUILT_IN: &[&str] = &[
-    "ANY_VALUE",
-    "BIN_TO_UUID",
-    "FORMAT_BYTES",
-    "FORMAT_PICO_TIME",
-    "GROUPING",
-    "GTID_SUBSET",
-    "GTID_SUBTRACT",
-    "IS_UUID",
-    "JSON_SCHEMA_VALID",
-    "JSON_SCHEMA_VALIDATION_REPORT",
-    "JSON_STORAGE_FREE",
-    "JSON_STORAGE_SIZE",
-    "MBRCOVEREDBY",
-    "MBRCOVERS",
-    "REGEXP_LIKE",
-    "STATEMENT_DIGEST",
-    "STATEMENT_DIGEST_TEXT",
-    "ST_COLLECT",
-    "ST_FRECHETDISTANCE",
-    "ST_GEOHASH",
-    "ST_HAUSDORFFDISTANCE",
-    "ST_ISVALID",
-    "ST_LATFROMGEOHASH",
-    "ST_LATITUDE",
-    "ST_LINEINTERPOLATEPOINT",
-    "ST_LINEINTERPOLATEPOINTS",
-    "ST_LONGFROMGEOHASH",
-    "ST_LONGITUDE",
-    "ST_MAKEENVELOPE",
-    "ST_POINTATDISTANCE",
-    "ST_POINTFROMGEOHASH",
-    "ST_SIMPLIFY",
-    "ST_SWAPXY",
-    "ST_TRANSFORM",
-    "ST_VALIDATE",
-    "UUID_TO_BIN",
-];
+const MYSQL_BUILT_IN: &str = "\
+    ANY_VALUE BIN_TO_UUID FORMAT_BYTES FORMAT_PICO_TIME GEOMETRYCOLLECTION GROUPING GTID_SUBSET \
+    GTID_SUBTRACT IS_UUID JSON_SCHEMA_VALID JSON_SCHEMA_VALIDATION_REPORT JSON_STORAGE_FREE \
+    JSON_STORAGE_SIZE LINESTRING MBRCOVEREDBY MBRCOVERS MULTILINESTRING MULTIPOINT MULTIPOLYGON POINT \
+    POLYGON REGEXP_LIKE STATEMENT_DIGEST STATEMENT_DIGEST_TEXT ST_COLLECT ST_FRECHETDISTANCE ST_GEOHASH \
+    ST_HAUSDORFFDISTANCE ST_ISVALID ST_LATFROMGEOHASH ST_LATITUDE ST_LINEINTERPOLATEPOINT \
+    ST_LINEINTERPOLATEPOINTS ST_LONGFROMGEOHASH ST_LONGITUDE ST_MAKEENVELOPE ST_POINTATDISTANCE \
+    ST_POINTFROMGEOHASH ST_SIMPLIFY ST_SWAPXY ST_TRANSFORM ST_VALIDATE UUID_TO_BIN";
 
 /// Functions whose name means them only directly before the parenthesis.
-const ADJOINING: &[&str] = &[
-    "ADDDATE",
-    "BIT_AND",
-    "BIT_OR",
-    "BIT_XOR",
-    "CAST",
-    "COUNT",
-    "CUME_DIST",
-    "CURDATE",
-    "CURTIME",
-    "DATE_ADD",
-    "DATE_SUB",
-    "DENSE_RANK",
-    "EXTRACT",
-    "FIRST_VALUE",
-    "GROUP_CONCAT",
-    "JSON_ARRAYAGG",
-    "JSON_OBJECTAGG",
-    "LAG",
-    "LAST_VALUE",
-    "LEAD",
-    "MAX",
-    "MID",
-    "MIN",
-    "NOW",
-    "NTH_VALUE",
-    "NTILE",
-    "PERCENT_RANK",
-    "POSITION",
-    "RANK",
-    "ROW_NUMBER",
-    "SESSION_USER",
-    "STD",
-    "STDDEV",
-    "STDDEV_POP",
-    "STDDEV_SAMP",
-    "SUBDATE",
-    "SUBSTR",
-    "SUBSTRING",
-    "SUM",
-    "SYSDATE",
-    "SYSTEM_USER",
-    "TRIM",
-    "VARIANCE",
-    "VAR_POP",
-    "VAR_SAMP",
-];
+const ADJOINING: &str = "\
+    ADDDATE BIT_AND BIT_OR BIT_XOR CAST COUNT CUME_DIST CURDATE CURTIME DATE_ADD DATE_SUB DENSE_RANK \
+    EXTRACT FIRST_VALUE GROUP_CONCAT JSON_ARRAYAGG JSON_OBJECTAGG LAG LAST_VALUE LEAD MAX MID MIN NOW \
+    NTH_VALUE NTILE PERCENT_RANK POSITION RANK ROW_NUMBER SESSION_USER STD STDDEV STDDEV_POP STDDEV_SAMP \
+    SUBDATE SUBSTR SUBSTRING SUM SYSDATE SYSTEM_USER TRIM VARIANCE VAR_POP VAR_SAMP";
 
 /// Likewise, MariaDB.
-const MARIADB_ADJOINING: &[&str] = &["MEDIAN", "PERCENTILE_CONT", "PERCENTILE_DISC"];
+const MARIADB_ADJOINING: &str = "MEDIAN PERCENTILE_CONT PERCENTILE_DISC";
 
 /// Functions that tell of the server they run on, wait for it, or read its files.
-const SERVER: &[&str] = &["IS_FREE_LOCK", "IS_USED_LOCK", "LOAD_FILE", "UUID_SHORT", "VERSION"];
+const SERVER: &str = "IS_FREE_LOCK IS_USED_LOCK LOAD_FILE UUID_SHORT VERSION";
 
 /// Likewise, MariaDB.
-const MARIADB_SERVER: &[&str] = &[
-    "BINLOG_GTID_POS",
-    "DECODE_HISTOGRAM",
-    "DES_DECRYPT",
-    "DES_ENCRYPT",
-    "MASTER_GTID_WAIT",
-    "MASTER_POS_WAIT",
-    "WSREP_LAST_SEEN_GTID",
-    "WSREP_LAST_WRITTEN_GTID",
-    "WSREP_SYNC_WAIT_UPTO_GTID",
-];
+const MARIADB_SERVER: &str = "\
+    BINLOG_GTID_POS DECODE_HISTOGRAM DES_DECRYPT DES_ENCRYPT MASTER_GTID_WAIT MASTER_POS_WAIT \
+    WSREP_LAST_SEEN_GTID WSREP_LAST_WRITTEN_GTID WSREP_SYNC_WAIT_UPTO_GTID";
 
 /// Likewise, MySQL.
-const MYSQL_SERVER: &[&str] = &[
-    "CURRENT_ROLE",
-    "ICU_VERSION",
-    "PS_CURRENT_THREAD_ID",
-    "PS_THREAD_ID",
-    "ROLES_GRAPHML",
-    "SOURCE_POS_WAIT",
-    "VALIDATE_PASSWORD_STRENGTH",
-    "WAIT_FOR_EXECUTED_GTID_SET",
-];
+const MYSQL_SERVER: &str = "\
+    CURRENT_ROLE ICU_VERSION PS_CURRENT_THREAD_ID PS_THREAD_ID ROLES_GRAPHML SOURCE_POS_WAIT \
+    VALIDATE_PASSWORD_STRENGTH WAIT_FOR_EXECUTED_GTID_SET";

@@ -92,3 +92,6 @@ impl Token {
         text.get(self.start..self.end).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

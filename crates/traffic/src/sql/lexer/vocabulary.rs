@@ -74,29 +74,45 @@ const fn build() -> Vocabulary {
         all.entries[index].word = WORDS[at].1;
         at += 1;
     }
-    at = 0;
-    while at < RESERVED.len() {
-        let index = all.index(RESERVED[at]);
+    let mut names = RESERVED;
+    while let Some((name, rest)) = first(names) {
+        let index = all.index(name);
         all.entries[index].reserved = true;
-        at += 1;
+        names = rest;
     }
     at = 0;
     while at < LISTS.len() {
-        let (names, call, engine) = LISTS[at];
-        let mut one = 0;
-        while one < names.len() {
-            let index = all.index(names[one]);
+        let (mut names, call, engine) = LISTS[at];
+        while let Some((name, rest)) = first(names) {
+            let index = all.index(name);
             if !matches!(engine, Some(Engine::MySql)) {
                 all.entries[index].calls[0] = call;
             }
             if !matches!(engine, Some(Engine::MariaDb)) {
                 all.entries[index].calls[1] = call;
             }
-            one += 1;
+            names = rest;
         }
         at += 1;
     }
     all
+}
+
+/// The first of some names with one space between, and the others.
+const fn first(names: &'static str) -> Option<(&'static str, &'static str)> {
+    let bytes = names.as_bytes();
+    let mut end = 0;
+    while end < bytes.len() && bytes[end] != b' ' {
+        end += 1;
+    }
+    match end {
+        0 => None,
+        _ if end == bytes.len() => Some((names, "")),
+        _ => {
+            let (name, rest) = names.split_at(end);
+            Some((name, rest.split_at(1).1))
+        }
+    }
 }
 
 impl Vocabulary {

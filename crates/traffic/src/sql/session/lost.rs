@@ -50,6 +50,9 @@ impl Session {
             }
             Fault::ReadOnly => {
                 // Nothing was done. What the transaction did before is gone with its server's role.
+                if let Some(held) = &self.held {
+                    held.backend.slot.distrust();
+                }
                 self.drop_held();
                 self.go_on(work, in_transaction).await
             }

@@ -99,6 +99,9 @@ impl Session {
                 },
                 Ok(Ended::Behind) => {
                     patience = false;
+                    if let Some(held) = &self.held {
+                        held.backend.slot.upstream.was_slow();
+                    }
                     self.leave();
                     continue;
                 }

@@ -78,6 +78,7 @@ impl Session {
         let near = routed.replicas.iter().filter(|slot| {
             let upstream = &slot.upstream;
             upstream.is_usable()
+                && !upstream.is_slow()
                 && upstream.lag().is_some_and(|behind| behind <= lag)
                 && (freshness == Freshness::Eventual || upstream.applied.follows(&self.written))
         });
@@ -121,7 +122,7 @@ impl Session {
         let routed = self.worker.routed();
         if let (Some(held), Some(primary)) = (&mut self.held, &routed.primary)
             && Rc::ptr_eq(&held.backend.slot, primary)
-            && held.backend.writable == Some(routed.term)
+            && held.backend.writable == Some(primary.proof(routed.term))
         {
             held.primary = true;
             return Ok(());
@@ -131,7 +132,7 @@ impl Session {
         if let Some(slot) = &routed.primary
             && let Some(backend) = self.worker.take(slot, &self.want(), self.home(slot))
         {
-            if backend.writable == Some(routed.term) {
+            if backend.writable == Some(slot.proof(routed.term)) {
                 self.held = Some(Held { backend, primary: true });
                 return Ok(());
             }

@@ -1,9 +1,10 @@
 //! The client/server protocol of MySQL and MariaDB, for a proxy that is a server to applications and a
-//! client to servers. Works on buffers that others fill and empty, and knows nothing of sockets.
+//! client to servers. Works on buffers that others fill and empty; only [`stream`] and [`tls`] know of sockets.
 
 pub mod auth;
 pub mod capability;
 pub mod command;
+pub mod compress;
 pub(crate) mod field;
 pub mod follower;
 pub mod handshake;
@@ -11,6 +12,8 @@ pub mod packet;
 pub mod reply;
 pub mod response;
 pub mod status;
+pub mod stream;
+pub mod tls;
 pub mod tracking;
 
 /// Bytes that are not what they should be.

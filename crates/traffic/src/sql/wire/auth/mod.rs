@@ -3,8 +3,10 @@
 //! shown.
 
 pub mod client;
+pub mod ed25519;
 pub mod native;
 pub mod server;
+pub mod sha2;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fmt;

@@ -1,0 +1,166 @@
+//! The edge: one connection, TCP or Unix, plain or inside TLS, to be read and written. It decides nothing.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{client, server};
+
+/// A socket, and what was read from it too early.
+#[derive(Debug)]
+pub struct Plain {
+    socket: Socket,
+    read: Vec<u8>,
+}
+
+/// A socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+}
+
+impl From<Socket> for Plain {
+    fn from(socket: Socket) -> Self {
+        Plain { socket, read: Vec::new() }
+    }
+}
+
+impl Plain {
+    /// Bytes that were read and are to be read again, first.
+    pub(crate) fn with_read(self, read: Vec<u8>) -> Self {
+        Plain { read, ..self }
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub enum Stream {
+    /// As it is.
+    Plain(Plain),
+    /// TLS that a client began.
+    Accepted(Box<server::TlsStream<Plain>>),
+    /// TLS that we began.
+    Connected(Box<client::TlsStream<Plain>>),
+}
+
+impl From<Socket> for Stream {
+    fn from(socket: Socket) -> Self {
+        Stream::Plain(socket.into())
+    }
+}
+
+impl Stream {
+    /// Whether nobody on the way can listen.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        !matches!(self, Stream::Plain(Plain { socket: Socket::Tcp(_), .. }))
+    }
+}
+
+/// Does the same to whichever it is.
+macro_rules! whichever {
+    ($either:expr, $one:ident => $do:expr) => {
+        match $either {
+            Socket::Tcp($one) => $do,
+            Socket::Unix($one) => $do,
+        }
+    };
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.read.is_empty() {
+            let n = self.read.len().min(buf.remaining());
+            buf.put_slice(self.read.get(..n).unwrap_or_default());
+            self.read.drain(..n);
+            return Poll::Ready(Ok(()));
+        }
+        whichever!(&mut self.socket, one => Pin::new(one).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        whichever!(&mut self.socket, one => Pin::new(one).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        whichever!(&mut self.socket, one => Pin::new(one).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        whichever!(&mut self.socket, one => Pin::new(one).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        whichever!(&mut self.socket, one => Pin::new(one).poll_shutdown(cx))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(one) => Pin::new(one).poll_read(cx, buf),
+            Stream::Accepted(one) => Pin::new(one).poll_read(cx, buf),
+            Stream::Connected(one) => Pin::new(one).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(one) => Pin::new(one).poll_write(cx, bytes),
+            Stream::Accepted(one) => Pin::new(one).poll_write(cx, bytes),
+            Stream::Connected(one) => Pin::new(one).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(one) => Pin::new(one).poll_write_vectored(cx, slices),
+            Stream::Accepted(one) => Pin::new(one).poll_write_vectored(cx, slices),
+            Stream::Connected(one) => Pin::new(one).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(one) => Pin::new(one).poll_flush(cx),
+            Stream::Accepted(one) => Pin::new(one).poll_flush(cx),
+            Stream::Connected(one) => Pin::new(one).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(one) => Pin::new(one).poll_shutdown(cx),
+            Stream::Accepted(one) => Pin::new(one).poll_shutdown(cx),
+            Stream::Connected(one) => Pin::new(one).poll_shutdown(cx),
+        }
+    }
+}
