@@ -23,7 +23,7 @@ const SURGE: f64 = 2.0;
 const SURGE_BEYOND_CHANCE: f64 = 3.0;
 const SURGE_TIMES: f64 = 3.0;
 /// A few seconds' foresight is worth less where new instances take longer than this, in seconds.
-const WORTH: f64 = 20.0;
+const WORTH: f64 = 15.0;
 /// The spans of which the busiest is evidence against fewer instances, in seconds.
 const PEAK: f64 = 15.0;
 
