@@ -1,6 +1,15 @@
 //! Auto-scaling beside others: Stoa's controller, the published rules of Kubernetes' HPA and Knative's KPA, an
 //! oracle and fixed counts lead the same simulated fleet through the same traces. It prints what it counted
 //! and judges nothing but who was better. No clock is read: the same seed gives the same table.
+//!
+//! The controller's figures were chosen with seeds 1 to 5. On seeds 11 to 15, with `concurrency` configured, it has
+//! fewer late requests and fewer instance-hours than both others on most seeds of 8 of 12 traces where HPA stands
+//! at 70 %, and of 3 of 12 where it stands at its API's 80 %. Where not, and why:
+//! - steady: what is late is late while the first instances start, and KPA starts several times as many as needed;
+//! - flash crowd with a start-up of a minute: likewise, the first of 40 that start are there seconds earlier;
+//! - on/off with a start-up of a minute: HPA at 70 % is later and has a few hundredths fewer hours;
+//! - diurnal and access log where HPA stands at 80 %: it has fewer hours than an oracle that is as seldom late as
+//!   KPA, or nearly so.
 #![cfg_attr(
     test,
     allow(unused_imports, dead_code, reason = "a bench has no harness: its tests are run with the tasks")
