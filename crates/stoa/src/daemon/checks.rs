@@ -9,7 +9,7 @@ use std::time::Duration;
 use stoa_model::observed::{DataState, DatabaseStatus, Detail};
 use stoa_model::site::DatabaseEngine;
 use stoa_model::spec::DatabaseSpec;
-use stoa_model::{InstanceId, Millis, Paths, Spec, Tier, Time};
+use stoa_model::{InstanceId, Millis, Paths, Spec, Time};
 use stoa_tiers::host::clock;
 use stoa_tiers::host::credentials::Credentials;
 use stoa_tiers::host::processes::{Processes, Subject};
@@ -94,7 +94,7 @@ impl Checks {
             running.iter().any(|subject| subject.instance == *id && subject.started == asked.started)
         });
         let (now, needed) = (clock::now(), state.needed.max(1));
-        for subject in running.into_iter().filter(|subject| subject.instance.tier != Tier::Balancer) {
+        for subject in running.into_iter().filter(|subject| !subject.instance.tier.is_role()) {
             let asked = state.asked.entry(subject.instance).or_insert(Asked {
                 started: subject.started,
                 last: None,
@@ -191,7 +191,7 @@ async fn ask(shared: Arc<Shared>, subject: Subject) {
             }
             Err(error) => Err(error),
         },
-        Some(Spec::Balancer(_)) => Ok(()),
+        Some(Spec::Balancer(_) | Spec::Splitter(_)) => Ok(()),
         None => {
             Err("it was started by another version of Stoa, which wrote down nothing to check".to_owned())
         }
