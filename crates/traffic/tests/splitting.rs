@@ -44,6 +44,8 @@ fn transactions_locks_and_what_cannot_be_moved_stay_on_one_connection() {
     let (mut a, mut b) = (splitter.connect(), splitter.connect());
     a.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
     a.exec("INSERT INTO t VALUES (1, 1), (2, 2)");
+    // What another session wrote is seen once it is there.
+    cluster.caught_up();
     a.exec("BEGIN");
     a.exec("UPDATE t SET v = 10 WHERE id = 1");
     assert_eq!(a.one::<i32>("SELECT v FROM t WHERE id = 1"), 10);
