@@ -64,7 +64,7 @@ fn routes(generation: u64, line: &str) -> Result<Routes, Failure> {
     let route = |address: &str| -> Result<Route, Failure> {
         let address: std::net::SocketAddr = address.parse()?;
         Ok(Route {
-            instance: InstanceId::new(Tier::Database, address.port().into()),
+            instance: InstanceId::new(Tier::Database, address.port()),
             endpoint: Endpoint::Tcp(address),
             started: Time(1),
             because: "named on the standard input".into(),

@@ -3,6 +3,7 @@
 //! An id is 32 bits wide, as the protocol has it: which splitter, which thread, and a number that is given
 //! again only after a long time.
 
+use super::settings::Settings;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -32,6 +33,10 @@ pub(crate) struct Entry {
     order: Cell<Option<End>>,
     /// Since when it has had no statement; none while it has one.
     idle_since: Cell<Option<Instant>>,
+    /// Since when it has had the one it has.
+    busy_since: Cell<Option<Instant>>,
+    /// Since when its client has taken nothing of an answer.
+    stuck_since: Cell<Option<Instant>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -112,11 +117,18 @@ impl Roll {
         self.open.borrow().values().for_each(|entry| entry.wake());
     }
 
-    /// Ends sessions that have had no statement for longer than `most`.
-    pub(crate) fn expire(&self, now: Instant, most: Duration) {
+    /// Ends sessions that have had no statement, or whose client has taken nothing of an answer, for longer
+    /// than the settings say, and statements that run for longer than they may.
+    pub(crate) fn expire(&self, now: Instant, settings: &Settings) {
+        let over = |since: &Cell<Option<Instant>>, most: Duration| {
+            since.get().is_some_and(|since| now.saturating_duration_since(since) > most)
+        };
         for entry in self.open.borrow().values() {
-            if entry.idle_since.get().is_some_and(|since| now.duration_since(since) > most) {
-                entry.order.set(Some(End::Session));
+            let session =
+                over(&entry.idle_since, settings.idle) || over(&entry.stuck_since, settings.progress);
+            let statement = settings.limits.time.is_some_and(|most| over(&entry.busy_since, most));
+            if session || statement {
+                entry.order.set(Some(if session { End::Session } else { End::Statement }));
                 entry.wake();
             }
         }
@@ -153,11 +165,23 @@ impl Member {
     /// A statement has ended.
     pub(crate) fn idle(&self, now: Instant) {
         self.entry.idle_since.set(Some(now));
+        self.entry.busy_since.set(None);
     }
 
     /// A statement begins.
-    pub(crate) fn busy(&self) {
+    pub(crate) fn busy(&self, now: Instant) {
         self.entry.idle_since.set(None);
+        self.entry.busy_since.set(Some(now));
+    }
+
+    /// Whether the client takes nothing of its answer. The clock is read only when that begins.
+    pub(crate) fn stuck(&self, stuck: bool) {
+        let since = &self.entry.stuck_since;
+        match (stuck, since.get()) {
+            (true, None) => since.set(Some(Instant::now())),
+            (false, Some(_)) => since.set(None),
+            _ => {}
+        }
     }
 }
 
@@ -183,14 +207,18 @@ mod tests {
         member.idle(Instant::now());
         roll.kill(member.id, true);
         assert_eq!(member.order(), None);
-        member.busy();
+        member.busy(Instant::now());
         roll.kill(member.id, true);
         assert_eq!(member.order(), Some(End::Statement));
         member.obeyed();
         roll.kill(member.id + 1, false);
         assert_eq!(member.order(), None);
-        roll.expire(Instant::now(), Duration::ZERO);
+        let at_once = Settings { idle: Duration::ZERO, ..Settings::default() };
+        roll.expire(Instant::now() + Duration::from_secs(1), &at_once);
         assert_eq!(member.order(), None, "it is at work");
+        member.idle(Instant::now());
+        roll.expire(Instant::now() + Duration::from_secs(1), &at_once);
+        assert_eq!(member.order(), Some(End::Session));
         roll.leave(member.id);
         assert_eq!(roll.open(), 0);
     }

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 /// The most bytes read at once of an answer that streams through.
 pub(crate) const STREAM_BUFFER: usize = 64 << 10;
-/// A session without a statement keeps no more of a buffer than this.
-pub(crate) const IDLE_BUFFER: usize = 0;
 
 /// How fresh a read has to be, where neither statement nor session say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -41,8 +41,11 @@ pub(crate) struct State {
     /// What stands behind `SET NAMES`.
     names: Box<[u8]>,
     /// Names, in order, and the literals they are set to.
-    variables: Vec<(Box<[u8]>, Box<[u8]>)>,
+    variables: Vec<Variable>,
 }
+
+/// A name, and the literal it is set to.
+type Variable = (Box<[u8]>, Box<[u8]>);
 
 /// How a connection gets from one state to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +61,6 @@ pub(crate) enum Path {
     },
     /// There is none: a schema cannot be left for none.
     None,
-}
-
-impl Path {
-    /// Already there.
-    pub(crate) const STAY: Path = Path::Steps { reset: false, set: false, schema: false };
 }
 
 /// A value cannot be carried; the session keeps its connection.
@@ -123,11 +121,6 @@ impl State {
     pub(crate) fn variable(&self, name: &[u8]) -> Option<&[u8]> {
         let at = self.variables.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
         self.variables.get(at).map(|(_, literal)| &**literal)
-    }
-
-    /// Whether autocommit is off.
-    pub(crate) fn is_autocommit_off(&self) -> bool {
-        matches!(self.variable(b"autocommit"), Some(b"'OFF'" | b"0"))
     }
 
     /// How a connection in `from` gets here, where `from` says what is known of it; the `SET` is appended
@@ -238,7 +231,10 @@ mod tests {
     #[test]
     fn only_what_differs_is_set() {
         let plain = State::new(b"shop", b"utf8mb4");
-        assert_eq!(path(&plain, &plain), (Path::STAY, String::new()));
+        assert_eq!(
+            path(&plain, &plain),
+            (Path::Steps { reset: false, set: false, schema: false }, String::new())
+        );
         let strict = set(&set(&plain, "sql_mode", "ANSI,STRICT"), "max_statement_time", "1.500000");
         let steps = Path::Steps { reset: false, set: true, schema: false };
         let text = "SET SESSION max_statement_time=1.500000, SESSION sql_mode='ANSI,STRICT'";
@@ -281,6 +277,5 @@ mod tests {
         }
         assert_eq!(plain.with_variable(b"time_zone", b"a\\b"), Err(Unmovable));
         assert_eq!(set(&plain, "lc_time_names", "it's").variable(b"lc_time_names"), Some(&b"'it''s'"[..]));
-        assert!(set(&plain, "autocommit", "OFF").is_autocommit_off());
     }
 }

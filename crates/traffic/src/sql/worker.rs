@@ -6,6 +6,7 @@
 
 use super::asker::{self, Asker};
 use super::backend::{Backend, OpenError};
+use super::digest::Digest;
 use super::listener;
 use super::pool::{Home, Slot, Want};
 use super::roll::Roll;
@@ -14,6 +15,7 @@ use super::table::{Counted, Shared, Table};
 use super::top::{Shard, Top};
 use crate::buffer::Buffer;
 use std::cell::{Cell, RefCell};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -100,6 +102,8 @@ pub(crate) struct Worker {
     states: RefCell<HashMap<State, Weak<State>>>,
     spare: RefCell<Vec<Buffer>>,
     draining: Cell<bool>,
+    /// How many of a kind run now, where that is limited.
+    running: RefCell<HashMap<u64, u32>>,
     /// Schemas that were there a moment ago, with who saw them.
     schemas: RefCell<HashSet<(usize, Box<[u8]>)>>,
 }
@@ -126,6 +130,7 @@ impl Worker {
             states: RefCell::default(),
             spare: RefCell::default(),
             draining: Cell::new(false),
+            running: RefCell::default(),
             schemas: RefCell::default(),
         }
     }
@@ -193,7 +198,7 @@ impl Worker {
             slots.iter().for_each(|slot| slot.sweep(now, self.shared.settings.unused_for, share));
             self.states.borrow_mut().retain(|_, state| state.strong_count() > 0);
             self.schemas.borrow_mut().clear();
-            self.roll.expire(now, self.shared.settings.idle);
+            self.roll.expire(now, &self.shared.settings);
         }
     }
 
@@ -279,6 +284,18 @@ impl Worker {
         if schemas.len() < SCHEMAS_MAX {
             schemas.insert((account, schema.into()));
         }
+    }
+
+    /// One more statement of a kind runs; none where as many run as may.
+    pub(crate) fn admit(self: &Rc<Self>, digest: Digest) -> Option<Admitted> {
+        let Some(most) = self.shared.settings.limits.concurrency else { return Some(Admitted(None)) };
+        let mut running = self.running.borrow_mut();
+        let count = running.entry(digest.0).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Admitted(Some((self.clone(), digest))))
     }
 
     /// An empty buffer.
@@ -414,6 +431,23 @@ impl Worker {
         }
         backend.writable = Some(proof);
         Ok(Some(backend))
+    }
+}
+
+/// A statement that runs, counted as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Admitted(Option<(Rc<Worker>, Digest)>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if let Some((worker, digest)) = &self.0
+            && let Entry::Occupied(mut count) = worker.running.borrow_mut().entry(digest.0)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 

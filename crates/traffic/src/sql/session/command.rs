@@ -3,14 +3,14 @@
 use super::perform::Work;
 use super::{Arrival, Over, Session};
 use crate::sql::classify::{Kind, Statement, classify};
-use crate::sql::digest::digest;
+use crate::sql::digest::{Digest, digest};
 use crate::sql::wire::command::Command;
 use crate::sql::wire::response::Reply;
 use std::time::Instant;
 
 /// Deals with the command that has come.
 pub(super) async fn run(session: &mut Session, arrival: Arrival) -> Result<(), Over> {
-    session.member.busy();
+    session.member.busy(Instant::now());
     session.consumed = false;
     match arrival {
         Arrival::Whole(length) => {
@@ -110,6 +110,15 @@ impl Session {
             }
             _ => {}
         }
+        self.perform_limited(work).await
+    }
+
+    /// Has a statement run, unless as many of its kind run as may.
+    async fn perform_limited(&mut self, work: &Work) -> Result<(), Over> {
+        let Some(_admitted) = self.worker.admit(work.digest.unwrap_or(Digest(0))) else {
+            let message = "Stoa: too many statements of this kind run at once";
+            return self.refuse(1, 1226, b"42000", message).await;
+        };
         self.perform(work).await
     }
 
@@ -141,7 +150,7 @@ impl Session {
             return self.unknown_statement(number, "mysqld_stmt_execute").await;
         };
         let work = Work { digest: Some(digest), statement: Some(number), ..work(verdict) };
-        self.perform(&work).await?;
+        self.perform_limited(&work).await?;
         self.executed(number);
         Ok(())
     }

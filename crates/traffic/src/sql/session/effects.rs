@@ -145,6 +145,9 @@ impl Session {
 
     /// The text of a command.
     pub(super) fn text(&self, work: &Work) -> &[u8] {
+        if self.consumed {
+            return &[];
+        }
         let (start, end) = work.text;
         self.line.payload(work.length).get(start..end).unwrap_or_default()
     }

@@ -81,8 +81,6 @@ pub(super) struct Exchange<'a> {
     pub(super) sequence: u8,
     /// Nothing of it is passed on.
     pub(super) mute: bool,
-    /// The connection is the primary's.
-    pub(super) primary: bool,
     /// The most rows that are passed on.
     pub(super) rows: u64,
     /// What has passed is summed up here.
@@ -181,14 +179,21 @@ impl Exchange<'_> {
                 Poll::Pending => return self.poll_stuck(),
             }
         }
-        if sent.is_pending() { self.poll_stuck() } else { Poll::Ready(Ok(())) }
+        if sent.is_pending() {
+            return self.poll_stuck();
+        }
+        self.member.stuck(false);
+        Poll::Ready(Ok(()))
     }
 
     /// The client takes nothing at present.
     fn poll_stuck(&mut self) -> Poll<Result<(), Fault>> {
         match self.member.order() {
             Some(end) => Poll::Ready(Err(Fault::Told(end))),
-            None => Poll::Pending,
+            None => {
+                self.member.stuck(true);
+                Poll::Pending
+            }
         }
     }
 
@@ -246,74 +251,66 @@ impl Exchange<'_> {
         Ok(true)
     }
 
-    /// Follows the answer to the client's command; whether to look again.
+    /// Follows the answer to the client's command; whether there is something to deliver, or it has ended.
     fn follow(&mut self) -> Result<bool, Fault> {
         let mute = self.mute || self.progress.behind || self.progress.refused.is_some();
-        let inbound = &mut self.backend.link.line.inbound;
-        let step = self.follower.step(inbound.data_mut()).map_err(|_| Fault::Lost)?;
-        let (forward, skip, next) = (step.forward, step.skip, step.next);
-        if let Some(sum) = &mut self.sum {
-            sum.add(inbound.data().get(..forward).unwrap_or_default());
-            sum.add(step.insert);
-        }
-        if mute {
-            inbound.consume(forward + skip);
-        } else if step.insert.is_empty() && skip == 0 && self.client.outbound.is_empty() {
-            self.progress.forward = forward;
-            self.progress.delivered |= forward > 0;
-        } else {
-            self.client.outbound.extend_from_slice(inbound.data().get(..forward).unwrap_or_default());
-            self.client.outbound.extend_from_slice(step.insert);
-            inbound.consume(forward + skip);
-            self.progress.delivered = true;
-        }
-        if let Some(error) = &self.follower.outcome().error
-            && !mute
-        {
-            self.judge(error.code, forward)?;
-        }
-        if self.follower.outcome().rows > self.rows {
-            return Err(Fault::TooManyRows);
-        }
-        match next {
-            // What is ours is put together with what follows; a lone piece waits for it.
-            Next::Again => Ok(true),
-            Next::Read(_) => Ok(false).and_then(|_| self.flush()),
-            Next::File | Next::Done => {
-                self.progress.ended = Some(next);
-                Ok(true)
+        loop {
+            let inbound = &mut self.backend.link.line.inbound;
+            let step = self.follower.step(inbound.data_mut()).map_err(|_| Fault::Lost)?;
+            let (forward, skip, next) = (step.forward, step.skip, step.next);
+            if let Some(sum) = &mut self.sum {
+                sum.add(inbound.data().get(..forward).unwrap_or_default());
+                sum.add(step.insert);
+            }
+            if mute {
+                inbound.consume(forward + skip);
+            } else if step.insert.is_empty() && skip == 0 && self.client.outbound.is_empty() {
+                self.progress.forward = forward;
+                self.progress.delivered |= forward > 0;
+            } else {
+                // Pieces of ours and of the server's go out together: a copy costs less than another write.
+                self.client.outbound.extend_from_slice(inbound.data().get(..forward).unwrap_or_default());
+                self.client.outbound.extend_from_slice(step.insert);
+                inbound.consume(forward + skip);
+                self.progress.delivered = true;
+            }
+            if self.follower.outcome().error.is_some() && !mute {
+                self.judge()?;
+            }
+            if self.follower.outcome().rows > self.rows {
+                return Err(Fault::TooManyRows);
+            }
+            match next {
+                Next::Again => {}
+                // What has come so far goes to the client before more is read.
+                Next::Read(_) => return Ok(self.progress.forward > 0 || !self.client.outbound.is_empty()),
+                Next::File | Next::Done => {
+                    self.progress.ended = Some(next);
+                    return Ok(true);
+                }
             }
         }
     }
 
-    /// What has come so far goes to the client before more is read.
-    fn flush(&mut self) -> Result<bool, Fault> {
-        Ok(self.progress.forward > 0 || !self.client.outbound.is_empty())
-    }
-
     /// An error that is not for the client: the server ends, or is not the primary any more. Known before
     /// any of it has gone out where it is all there is.
-    fn judge(&mut self, code: u16, forward: usize) -> Result<(), Fault> {
+    fn judge(&mut self) -> Result<(), Fault> {
         let outcome = self.follower.outcome();
-        let alone = outcome.results <= 1 && outcome.rows == 0;
-        let read_only = |error: &ServerError| {
-            error.code == 1836
-                || (error.code == 1290
-                    && (error.message.contains("read-only") || error.message.contains("read_only")))
-        };
-        let fault = match code {
-            1290 | 1836 if self.primary && outcome.error.as_ref().is_some_and(read_only) => Fault::ReadOnly,
+        let Some(error) = &outcome.error else { return Ok(()) };
+        let read_only = error.message.contains("read-only") || error.message.contains("read_only");
+        let fault = match error.code {
+            1290 if read_only => Fault::ReadOnly,
+            1836 => Fault::ReadOnly,
             1053 | 1927 | 3169 | 4031 => Fault::Lost,
             _ => return Ok(()),
         };
-        if !alone || self.client.has_begun() {
+        // Where more than the error has come, or gone, the client has to be told.
+        if outcome.results > 1 || outcome.rows > 0 || self.client.has_begun() {
             return Ok(());
         }
-        // Nothing has been written: what was about to be is taken back.
         self.progress.delivered = false;
         self.progress.forward = 0;
         self.client.forget();
-        let _ = forward;
         Err(fault)
     }
 

@@ -48,6 +48,17 @@ impl Session {
                 self.refuse(1, error.code, &error.sqlstate, &error.message).await?;
                 Ok(Onward::Answered)
             }
+            // A replica refuses what was taken for a read: the primary may be asked, but within a transaction
+            // that was to write nothing.
+            Fault::ReadOnly if self.held.as_ref().is_some_and(|held| !held.primary) => {
+                if in_transaction {
+                    let message = "Cannot execute statement in a READ ONLY transaction";
+                    self.refuse(1, 1792, b"25006", message).await?;
+                    return Ok(Onward::Answered);
+                }
+                self.leave();
+                Ok(Onward::Again)
+            }
             Fault::ReadOnly => {
                 // Nothing was done. What the transaction did before is gone with its server's role.
                 if let Some(held) = &self.held {
@@ -93,7 +104,7 @@ impl Session {
     /// cannot be done, the client is told, and the answer is no.
     pub(super) async fn restore(&mut self, work: &Work) -> Result<bool, Over> {
         self.severed = false;
-        if !self.status.contains(Status::IN_TRANS) && self.pins.is_empty() {
+        if !self.status.contains(Status::IN_TRANS) && !self.pins.hinder_replay() {
             return Ok(true);
         }
         let again = if self.pins.hinder_replay() { None } else { self.transcript.again() };
@@ -226,17 +237,16 @@ impl Session {
         let outcome = self.follower.outcome();
         let undone = outcome.error.as_ref().is_some_and(|error| matches!(error.code, 1213 | 1205));
         let unclear = was_in_transaction && !begins && work.commits();
-        if !known || unclear || undone || self.consumed || self.pins.hinder_replay() {
+        let Some(payload) = self.payload_alone(work) else {
+            self.transcript.spoil();
+            return;
+        };
+        if !known || unclear || undone || self.pins.hinder_replay() {
             self.transcript.spoil();
             return;
         }
         let settings = &self.worker.shared.settings;
-        let step = Step {
-            payload: self.line.payload(work.length).into(),
-            statement: work.statement,
-            reply: work.reply,
-            sum: self.transcript.sum,
-        };
+        let step = Step { payload, statement: work.statement, reply: work.reply, sum: self.transcript.sum };
         self.transcript.push(step, settings.replay_bytes, settings.replay_statements);
     }
 

@@ -73,6 +73,9 @@ impl Work {
 impl Session {
     /// Has `work` run and answered, and takes down what it left behind.
     pub(super) async fn perform(&mut self, work: &Work) -> Result<(), Over> {
+        if self.held.as_ref().is_some_and(|held| held.backend.is_cut()) {
+            self.sever();
+        }
         if self.severed && !self.restore(work).await? {
             return Ok(());
         }
@@ -128,6 +131,10 @@ impl Session {
             self.exchange(None, 1, false, progress, None).await?;
             *progress = Progress::default();
             self.expects.clear();
+        }
+        // The last look at whether it may be sent there: from here to the socket nothing is waited for.
+        if self.held.as_ref().is_none_or(|held| held.backend.is_cut()) {
+            return Err(Fault::Lost);
         }
         self.put_command(work)?;
         let mut sum = self.transcript.is_recording().then(Checksum::default);
@@ -203,7 +210,6 @@ impl Session {
             main,
             sequence,
             mute,
-            primary: held.primary,
             rows,
             sum,
             progress,

@@ -23,7 +23,7 @@ const COM_STMT_SEND_LONG_DATA: u8 = 0x18;
 pub(super) struct Statements {
     last: u32,
     /// In the order of their numbers.
-    known: Vec<Box<Known>>,
+    known: Vec<Known>,
     /// How much long data is held.
     long: usize,
 }
@@ -63,12 +63,12 @@ impl Statements {
     /// The one of this number.
     pub(super) fn get(&self, number: u32) -> Option<&Known> {
         let at = self.known.binary_search_by_key(&number, |known| known.number).ok()?;
-        self.known.get(at).map(|known| &**known)
+        self.known.get(at)
     }
 
     fn get_mut(&mut self, number: u32) -> Option<&mut Known> {
         let at = self.known.binary_search_by_key(&number, |known| known.number).ok()?;
-        self.known.get_mut(at).map(|known| &mut **known)
+        self.known.get_mut(at)
     }
 
     /// The number that a command means.
@@ -79,10 +79,10 @@ impl Statements {
     fn insert(&mut self, known: Known) {
         self.last = known.number;
         let at = self.known.partition_point(|other| other.number < known.number);
-        self.known.insert(at, Box::new(known));
+        self.known.insert(at, known);
     }
 
-    fn remove(&mut self, number: u32) -> Option<Box<Known>> {
+    fn remove(&mut self, number: u32) -> Option<Known> {
         let at = self.known.binary_search_by_key(&number, |known| known.number).ok()?;
         let known = self.known.remove(at);
         self.long -= known.long.iter().map(|piece| piece.len()).sum::<usize>();
@@ -189,6 +189,21 @@ impl Session {
         Ok(())
     }
 
+    /// A command's payload with all that is needed to run it again; none where that is not held.
+    pub(super) fn payload_alone(&self, work: &Work) -> Option<Box<[u8]>> {
+        if self.consumed {
+            return None;
+        }
+        let payload = self.line.payload(work.length);
+        match work.statement.and_then(|number| self.statements.get(number)) {
+            Some(known) if !known.long.is_empty() => None,
+            Some(known) if payload.first() == Some(&COM_STMT_EXECUTE) => {
+                Some(known.with_types(payload).map_or_else(|| payload.into(), Vec::into_boxed_slice))
+            }
+            _ => Some(payload.into()),
+        }
+    }
+
     /// After an execution: its long data is used up, its cursor open or not.
     pub(super) fn executed(&mut self, number: u32) {
         let status = self.follower.outcome().status;
@@ -286,14 +301,21 @@ impl Known {
                 }
                 None
             }
-            Some(0) if told != self.types_version && !self.types.is_empty() => {
-                let mut with = payload.get(..bound)?.to_vec();
-                with.push(1);
-                with.extend_from_slice(&self.types);
-                with.extend_from_slice(payload.get(bound + 1..)?);
-                Some(with)
-            }
+            Some(0) if told != self.types_version => self.with_types(payload),
             _ => None,
         }
+    }
+
+    /// An execution with the types put in that it does not bring; none where it brings them or takes none.
+    fn with_types(&self, payload: &[u8]) -> Option<Vec<u8>> {
+        let bound = BITMAP + usize::from(self.parameters).div_ceil(8);
+        if self.types.is_empty() || payload.get(bound) != Some(&0) {
+            return None;
+        }
+        let mut with = payload.get(..bound)?.to_vec();
+        with.push(1);
+        with.extend_from_slice(&self.types);
+        with.extend_from_slice(payload.get(bound + 1..)?);
+        Some(with)
     }
 }

@@ -51,7 +51,7 @@ impl Checksum {
     pub(super) fn add(&mut self, bytes: &[u8]) {
         let mut left = bytes;
         // To the next whole word, word by word, and what is left.
-        while self.length % 8 != 0
+        while !self.length.is_multiple_of(8)
             && let Some((byte, rest)) = left.split_first()
         {
             self.byte(*byte);

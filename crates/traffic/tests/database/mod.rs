@@ -1,0 +1,407 @@
+//! A real primary and a real replica in folders of their own, a splitter in this process before them, and
+//! clients.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, OptsBuilder};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use stoa_model::control::Report;
+use stoa_model::routes::{Route, SqlRoutes};
+use stoa_model::{Endpoint, Generation, InstanceId, Routes, Term, Tier, Time};
+use stoa_traffic::control::Client;
+use stoa_traffic::sql::role::{self, Account, Password, Settings, Sockets, SqlRoleConfig, SqlRoleError};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+/// Nothing here takes longer, or it hangs.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const USER: &str = "app";
+pub const PASSWORD: &str = "correct horse";
+
+/// A `mariadbd` of its own.
+#[derive(Debug)]
+pub struct Server {
+    pub id: u16,
+    pub address: SocketAddr,
+    dir: PathBuf,
+    child: Option<Child>,
+}
+
+/// A primary, a replica that follows it, and the folder both live in.
+#[derive(Debug)]
+pub struct Cluster {
+    pub servers: [Server; 2],
+    _dir: TempDir,
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap().trim().to_owned()
+}
+
+fn free_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn whoami() -> String {
+    text(&Command::new("id").arg("-un").output().unwrap())
+}
+
+impl Server {
+    /// Starts on the data in its folder.
+    pub fn start(&mut self) {
+        let (dir, id) = (self.dir.display(), self.id);
+        let mut command = Command::new("mariadbd");
+        command.arg("--no-defaults").arg(format!("--user={}", whoami())).args([
+            format!("--datadir={dir}/data"),
+            format!("--socket={dir}/socket"),
+            format!("--pid-file={dir}/pid"),
+            format!("--log-error={dir}/log"),
+            format!("--server-id={id}"),
+            format!("--port={}", self.address.port()),
+        ]);
+        command.args([
+            "--bind-address=127.0.0.1",
+            "--log-bin=binlog",
+            "--log-slave-updates",
+            "--gtid-strict-mode=1",
+        ]);
+        command.args(["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--skip-name-resolve"]);
+        command.args(["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--slave-net-timeout=5"]);
+        self.child = Some(
+            command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("mariadbd: ./check installs it"),
+        );
+        wait_until("mariadbd answers", || self.admin("SELECT 1").status.success());
+    }
+
+    fn admin(&self, sql: &str) -> Output {
+        let mut command = Command::new("mariadb");
+        command.args(["--no-defaults", "-uroot", "-N", "-B"]).arg("-S").arg(self.dir.join("socket"));
+        command.arg("-e").arg(sql).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs statements as root, beside the splitter.
+    pub fn sql(&self, sql: &str) -> String {
+        text(&self.admin(sql))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Follows `primary` from where it is.
+    pub fn follow(&self, primary: &Server) {
+        self.sql(&format!(
+            "CHANGE MASTER TO master_host='127.0.0.1', master_port={}, master_user='replication', \
+             master_password='r', master_use_gtid=slave_pos, master_connect_retry=1; START SLAVE; \
+             SET GLOBAL read_only=1",
+            primary.address.port()
+        ));
+    }
+
+    /// How many statements that begin with this word it has run.
+    pub fn count(&self, command: &str) -> u64 {
+        let row = self.sql(&format!("SHOW GLOBAL STATUS LIKE 'Com_{command}'"));
+        row.split_whitespace().last().unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Cluster {
+    pub fn start() -> Cluster {
+        let dir = TempDir::new().unwrap();
+        let mut servers = [1, 2].map(|id| {
+            let own = dir.path().join(id.to_string());
+            std::fs::create_dir(&own).unwrap();
+            Server { id, address: free_port(), dir: own, child: None }
+        });
+        let data = servers[0].dir.join("data");
+        let mut install = Command::new("mariadb-install-db");
+        install.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
+        install
+            .arg(format!("--user={}", whoami()))
+            .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+        install.arg("--innodb-log-file-size=8M");
+        text(&install.output().unwrap());
+        let copied = Command::new("cp").arg("-a").arg(&data).arg(servers[1].dir.join("data")).output();
+        text(&copied.unwrap());
+        for server in &mut servers {
+            server.start();
+            server.sql(&format!(
+                "SET sql_log_bin=0; DELETE FROM mysql.global_priv WHERE User=''; FLUSH PRIVILEGES;
+                 CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON shop.* TO {USER}@'%';
+                 GRANT ALL ON other.* TO {USER}@'%';
+                 CREATE USER replication@'%' IDENTIFIED BY 'r'; GRANT REPLICATION SLAVE ON *.* TO replication@'%'"
+            ));
+        }
+        servers[1].follow(&servers[0]);
+        servers[0].sql("CREATE DATABASE shop CHARACTER SET utf8mb4; CREATE DATABASE other");
+        let cluster = Cluster { servers, _dir: dir };
+        cluster.caught_up();
+        cluster
+    }
+
+    pub fn primary(&self) -> &Server {
+        &self.servers[0]
+    }
+
+    pub fn replica(&self) -> &Server {
+        &self.servers[1]
+    }
+
+    /// Waits until the replica has everything.
+    pub fn caught_up(&self) {
+        let at = self.primary().sql("SELECT @@gtid_binlog_pos");
+        wait_until("the replica catches up", || {
+            self.replica().sql(&format!("SELECT MASTER_GTID_WAIT('{at}', 5)")) == "0"
+        });
+    }
+
+    /// How many statements that hold this text run on either server.
+    pub fn running(&self, text: &str) -> usize {
+        let count = |server: &Server| -> usize {
+            let sql = format!(
+                "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE Info LIKE '%{text}%' AND Id <> CONNECTION_ID()"
+            );
+            server.sql(&sql).parse().unwrap()
+        };
+        self.servers.iter().map(count).sum()
+    }
+
+    /// Makes the replica the primary, whatever became of the old one.
+    pub fn promote(&self) {
+        self.replica().sql("STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only=0");
+    }
+}
+
+/// A role in a thread of this process.
+#[derive(Debug)]
+pub struct Splitter {
+    pub address: SocketAddr,
+    pub socket: PathBuf,
+    pub runtime: Runtime,
+    client: Client,
+    generation: u64,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<(), SqlRoleError>>>,
+    _dir: TempDir,
+}
+
+pub fn route(server: &Server) -> Route {
+    Route {
+        instance: InstanceId::new(Tier::Database, server.id),
+        endpoint: Endpoint::Tcp(server.address),
+        started: Time(1),
+        because: "the test says so".into(),
+        release: None,
+    }
+}
+
+impl Splitter {
+    /// One before `cluster`, which reads from its replica.
+    pub fn start(cluster: &Cluster, settings: Settings) -> Splitter {
+        let mut splitter = Splitter::without_routes(settings, 1);
+        splitter.routes(1, Some(cluster.primary()), &[cluster.replica()]);
+        splitter
+    }
+
+    pub fn without_routes(settings: Settings, threads: usize) -> Splitter {
+        let dir = TempDir::new().unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap();
+        let (socket, control) = (dir.path().join("sql"), dir.path().join("control"));
+        let config = SqlRoleConfig {
+            sockets: Sockets {
+                tcp,
+                unix: UnixListener::bind(&socket).unwrap(),
+                control: UnixListener::bind(&control).unwrap(),
+            },
+            threads,
+            place: 0,
+            accounts: vec![Account { user: USER.into(), password: Password::new(PASSWORD), schema: None }],
+            settings,
+        };
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            role::run_until(config, async {
+                let _ = stopped.await;
+            })
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let client = runtime.block_on(Client::connect(&control)).unwrap();
+        let (stop, thread) = (Some(stop), Some(thread));
+        Splitter { address, socket, runtime, client, generation: 0, stop, thread, _dir: dir }
+    }
+
+    /// Puts routes in force, and waits until they are.
+    pub fn routes(&mut self, term: u64, primary: Option<&Server>, replicas: &[&Server]) {
+        let generation = self.send_routes(term, primary, replicas);
+        self.report_until(|report| report.serving == generation);
+    }
+
+    /// Sends routes under the next generation.
+    pub fn send_routes(&mut self, term: u64, primary: Option<&Server>, replicas: &[&Server]) -> Generation {
+        self.generation += 1;
+        let sql = SqlRoutes {
+            term: Term(term),
+            primary: primary.map(route),
+            replicas: replicas.iter().map(|server| route(server)).collect(),
+        };
+        let generation = Generation(self.generation);
+        let routes = Routes { generation, sql, ..Routes::default() };
+        self.runtime.block_on(self.client.send_routes(&routes)).unwrap();
+        generation
+    }
+
+    pub fn report_until(&mut self, good: impl Fn(&Report) -> bool) -> Report {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let report = self.runtime.block_on(self.client.next_report()).unwrap();
+            if good(&report) {
+                return report;
+            }
+            assert!(Instant::now() < until, "never reported, last was {report:#?}");
+        }
+    }
+
+    pub fn options(&self) -> OptsBuilder {
+        OptsBuilder::default()
+            .ip_or_hostname("127.0.0.1")
+            .tcp_port(self.address.port())
+            .prefer_socket(false)
+            .user(Some(USER))
+            .pass(Some(PASSWORD))
+            .db_name(Some("shop"))
+            .max_allowed_packet(Some(64 << 20))
+            .wait_timeout(Some(3600))
+    }
+
+    pub fn connect(&self) -> Session {
+        self.connect_apart(self.options())
+    }
+
+    /// A client that does not keep the splitter borrowed.
+    pub fn connect_apart(&self, options: OptsBuilder) -> Session {
+        Session::open(options).unwrap()
+    }
+
+    /// Begins the drain.
+    pub fn stop(&mut self) {
+        let _ = self.stop.take().map(|stop| stop.send(()));
+    }
+
+    /// Waits for the end of the drain.
+    pub fn join(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap().unwrap();
+        }
+    }
+}
+
+impl Drop for Splitter {
+    fn drop(&mut self) {
+        // Not joined: a failed test leaves sessions that the drain would wait for.
+        self.stop();
+    }
+}
+
+/// A client with a runtime of its own, driven from a test that is no task.
+#[derive(Debug)]
+pub struct Session {
+    pub conn: Conn,
+    runtime: Runtime,
+}
+
+impl Session {
+    pub fn open(options: OptsBuilder) -> mysql_async::Result<Session> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connected =
+            async { tokio::time::timeout(DEADLINE, Conn::new(options)).await.expect("a login in time") };
+        Ok(Session { conn: runtime.block_on(connected)?, runtime })
+    }
+
+    /// Runs a statement of the text protocol.
+    pub fn exec(&mut self, sql: &str) {
+        self.try_exec(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    pub fn try_exec(&mut self, sql: &str) -> mysql_async::Result<()> {
+        let Session { conn, runtime } = self;
+        runtime.block_on(async {
+            tokio::time::timeout(DEADLINE, conn.query_drop(sql)).await.expect("an answer in time")
+        })
+    }
+
+    /// The rows of a statement of the text protocol.
+    pub fn rows<R: FromRow + Send + 'static>(&mut self, sql: &str) -> Vec<R> {
+        let Session { conn, runtime } = self;
+        runtime
+            .block_on(async {
+                tokio::time::timeout(DEADLINE, conn.query(sql)).await.expect("an answer in time")
+            })
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The only value of the only row.
+    pub fn one<R: FromRow + Send + 'static>(&mut self, sql: &str) -> R {
+        let mut rows = self.rows(sql);
+        assert_eq!(rows.len(), 1, "{sql}");
+        rows.pop().unwrap()
+    }
+
+    /// Runs a prepared statement.
+    pub fn prepared<R: FromRow + Send + 'static>(
+        &mut self,
+        sql: &str,
+        values: Vec<mysql_async::Value>,
+    ) -> Vec<R> {
+        let Session { conn, runtime } = self;
+        runtime
+            .block_on(async {
+                let values = mysql_async::Params::Positional(values);
+                tokio::time::timeout(DEADLINE, conn.exec(sql, values)).await.expect("an answer in time")
+            })
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+}
+
+/// The number of the error a server answered with.
+pub fn code(error: &mysql_async::Error) -> u16 {
+    match error {
+        mysql_async::Error::Server(server) => server.code,
+        other => panic!("no answer of a server: {other}"),
+    }
+}
+
+/// Waits for a condition.
+pub fn wait_until(what: &str, mut good: impl FnMut() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !good() {
+        assert!(Instant::now() < until, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

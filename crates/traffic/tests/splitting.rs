@@ -1,0 +1,171 @@
+//! One address before a primary and a replica: what runs where, and that sessions which share connections
+//! see nothing of one another.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod database;
+
+use database::{Cluster, Splitter, code};
+use mysql_async::Value;
+use stoa_traffic::sql::role::Settings;
+
+#[test]
+fn reads_go_to_the_replica_and_always_see_their_own_writes() {
+    let cluster = Cluster::start();
+    let mut splitter = Splitter::start(&cluster, Settings::default());
+    splitter.report_until(|report| {
+        let sql = report.sql.as_ref().unwrap();
+        sql.instances.len() == 2 && sql.instances.values().all(|one| one.lag_ms.is_some())
+    });
+    let mut client = splitter.connect();
+    client.exec("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))");
+    let reads = cluster.replica().count("select");
+    for id in 0..100 {
+        client.exec(&format!("INSERT INTO t VALUES ({id}, 'v{id}')"));
+        assert_eq!(client.one::<String>(&format!("SELECT v FROM t WHERE id = {id}")), format!("v{id}"));
+        let updated: Vec<Value> =
+            client.prepared("UPDATE t SET v = ? WHERE id = ?", vec!["w".into(), id.into()]);
+        assert!(updated.is_empty());
+        let read: Vec<String> = client.prepared("SELECT v FROM t WHERE id = ?", vec![id.into()]);
+        assert_eq!(read, ["w"]);
+    }
+    assert!(cluster.replica().count("select") >= reads + 200, "reads were not moved off the primary");
+    let report = splitter
+        .report_until(|report| report.sql.as_ref().unwrap().digests.iter().any(|row| row.replica >= 100));
+    let sql = report.sql.unwrap();
+    let insert = sql.digests.iter().find(|row| row.text.starts_with("INSERT")).unwrap();
+    assert_eq!((insert.primary, insert.replica, insert.errors), (100, 0, 0), "{insert:?}");
+    assert!(!insert.text.contains("v7"), "a digest holds no literal: {insert:?}");
+}
+
+#[test]
+fn transactions_locks_and_what_cannot_be_moved_stay_on_one_connection() {
+    let cluster = Cluster::start();
+    let splitter = Splitter::start(&cluster, Settings::default());
+    let (mut a, mut b) = (splitter.connect(), splitter.connect());
+    a.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
+    a.exec("INSERT INTO t VALUES (1, 1), (2, 2)");
+    // What another session wrote is seen once it is there.
+    cluster.caught_up();
+    a.exec("BEGIN");
+    a.exec("UPDATE t SET v = 10 WHERE id = 1");
+    assert_eq!(a.one::<i32>("SELECT v FROM t WHERE id = 1"), 10);
+    assert_eq!(b.one::<i32>("SELECT v FROM t WHERE id = 2"), 2);
+    a.exec("ROLLBACK");
+    assert_eq!(a.one::<i32>("SELECT v FROM t WHERE id = 1"), 1);
+    a.exec("SET autocommit = 0");
+    a.exec("UPDATE t SET v = 11 WHERE id = 1");
+    b.exec("SET SESSION innodb_lock_wait_timeout = 1");
+    assert_eq!(code(&b.try_exec("UPDATE t SET v = 12 WHERE id = 1").unwrap_err()), 1205);
+    a.exec("COMMIT");
+    a.exec("SET autocommit = 1");
+    b.exec("UPDATE t SET v = 12 WHERE id = 1");
+    a.exec("CREATE TEMPORARY TABLE mine (x INT)");
+    a.exec("INSERT INTO mine VALUES (7)");
+    assert_eq!(code(&b.try_exec("SELECT x FROM mine").unwrap_err()), 1146);
+    assert_eq!(a.one::<i32>("SELECT x FROM mine"), 7);
+    a.exec("SET @mine = 5");
+    assert_eq!(b.one::<Option<i64>>("SELECT @mine"), None);
+    assert_eq!(a.one::<i64>("SELECT @mine"), 5);
+    assert_eq!(b.one::<i32>("SELECT GET_LOCK('l', 0)"), 1);
+    assert_eq!(a.one::<i32>("SELECT GET_LOCK('l', 0)"), 0);
+    b.exec("PREPARE p FROM 'SELECT 3'");
+    assert_eq!(b.one::<i32>("EXECUTE p"), 3);
+    assert_eq!(code(&a.try_exec("EXECUTE p").unwrap_err()), 1243);
+    let mut c = splitter.connect();
+    c.exec("LOCK TABLES t READ");
+    assert_eq!(code(&c.try_exec("UPDATE t SET v = 1").unwrap_err()), 1099);
+    c.exec("UNLOCK TABLES");
+    c.exec("START TRANSACTION READ ONLY");
+    assert_eq!(code(&c.try_exec("UPDATE t SET v = 1").unwrap_err()), 1792);
+    c.exec("COMMIT");
+}
+
+#[test]
+fn a_session_keeps_its_state_on_whichever_connection_it_runs() {
+    let cluster = Cluster::start();
+    // Two connections for all: nobody keeps its own.
+    let settings = Settings { connections: 2, unused: 1, ..Settings::default() };
+    let splitter = Splitter::start(&cluster, settings);
+    let mut setup = splitter.connect();
+    setup.exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT)");
+    setup.exec("CREATE TABLE other.t (id INT PRIMARY KEY)");
+    setup.exec("INSERT INTO other.t VALUES (99)");
+    let zones = ["+01:00", "+02:00", "+03:00", "+04:00", "+05:00", "+06:00"];
+    let mut sessions: Vec<_> = zones.iter().map(|_| splitter.connect()).collect();
+    for (session, zone) in sessions.iter_mut().zip(zones) {
+        session.exec(&format!(
+            "SET time_zone = '{zone}', sql_mode = 'ANSI_QUOTES', group_concat_max_len = 1{}",
+            &zone[1..3]
+        ));
+    }
+    sessions[0].exec("USE other");
+    sessions[1].exec("SET NAMES latin1 COLLATE latin1_bin");
+    let mut plain = splitter.connect();
+    for _ in 0..3 {
+        for (session, zone) in sessions.iter_mut().zip(zones) {
+            let seen: (String, String, u32) =
+                session.one("SELECT @@time_zone, @@sql_mode, @@group_concat_max_len");
+            let length = format!("1{}", &zone[1..3]).parse().unwrap();
+            assert_eq!(seen, (zone.to_owned(), "ANSI_QUOTES".to_owned(), length));
+        }
+        assert_eq!(sessions[0].one::<i32>("SELECT id FROM t"), 99);
+        assert_eq!(sessions[1].one::<String>("SELECT @@collation_connection"), "latin1_bin");
+        let seen: (String, String, String) =
+            plain.one("SELECT @@time_zone, DATABASE(), @@collation_connection");
+        assert_eq!((seen.0.as_str(), seen.1.as_str()), ("SYSTEM", "shop"));
+        assert!(seen.2.starts_with("utf8mb4"), "{}", seen.2);
+    }
+    for (n, session) in (1_u64..).zip(sessions.iter_mut().skip(1)) {
+        session.exec("INSERT INTO t (v) VALUES (1)");
+        assert_eq!(session.one::<u64>("SELECT LAST_INSERT_ID()"), n);
+    }
+    for (n, session) in (1_u64..).zip(sessions.iter_mut().skip(1)) {
+        assert_eq!(session.one::<u64>("SELECT LAST_INSERT_ID()"), n, "after others were on the connection");
+    }
+}
+
+#[test]
+fn what_the_last_statement_left_is_told_as_on_a_direct_connection() {
+    let cluster = Cluster::start();
+    let splitter = Splitter::start(&cluster, Settings { connections: 3, ..Settings::default() });
+    let (mut a, mut b) = (splitter.connect(), splitter.connect());
+    a.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
+    a.exec("INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)");
+    assert_eq!(a.one::<i64>("SELECT ROW_COUNT()"), 3);
+    a.exec("SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1");
+    b.exec("SELECT id FROM t LIMIT 1");
+    assert_eq!(a.one::<i64>("SELECT FOUND_ROWS()"), 3);
+    a.exec("SELECT 1/0");
+    b.exec("SELECT 1");
+    let warnings: Vec<(String, u16, String)> = a.rows("SHOW WARNINGS");
+    assert_eq!(warnings[0].1, 1365);
+    assert!(b.rows::<(String, u16, String)>("SHOW WARNINGS").is_empty());
+    a.try_exec("SELECT nothing").unwrap_err();
+    assert_eq!(a.rows::<(String, u16, String)>("SHOW WARNINGS")[0].1, 1054);
+    let id = a.one::<u32>("SELECT CONNECTION_ID()");
+    assert_eq!(id, a.conn.id());
+    assert_ne!(id, b.conn.id());
+}
+
+#[test]
+fn a_statement_and_a_session_are_killed_by_the_id_their_client_knows() {
+    let cluster = Cluster::start();
+    let splitter = Splitter::start(&cluster, Settings::default());
+    let (mut victim, mut killer) = (splitter.connect(), splitter.connect());
+    let id = victim.conn.id();
+    std::thread::scope(|scope| {
+        let slept = scope.spawn(move || {
+            let error = victim.try_exec("SELECT SLEEP(50)").unwrap_err();
+            (victim, error)
+        });
+        database::wait_until("it sleeps", || cluster.running("SLEEP(50)") == 1);
+        killer.exec(&format!("KILL QUERY {id}"));
+        let (mut victim, error) = slept.join().unwrap();
+        assert_eq!(code(&error), 1317);
+        database::wait_until("the server sleeps no more", || cluster.running("SLEEP(50)") == 0);
+        assert_eq!(victim.one::<i32>("SELECT 1"), 1);
+        killer.exec(&format!("KILL {id}"));
+        victim.try_exec("SELECT 1").unwrap_err();
+    });
+    assert_eq!(code(&killer.try_exec("KILL 4000000000").unwrap_err()), 1094);
+}
