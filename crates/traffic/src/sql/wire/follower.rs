@@ -533,3 +533,7 @@ fn eof(payload: &[u8]) -> Result<EofPacket, ResponseError> {
 fn unexpected(awaited: &'static str, payload: &[u8]) -> ResponseError {
     ResponseError::Unexpected { awaited, first: payload.first().copied().unwrap_or_default() }
 }
+
+#[cfg(test)]
+#[path = "follower_tests.rs"]
+mod tests;
