@@ -119,6 +119,7 @@ impl Follower {
         self.left = 0;
         self.continued = false;
         self.outcome.clear();
+        self.outcome.status &= SESSION;
     }
 
     /// The client's file has been sent; the server's next frame bears `sequence`.
@@ -484,6 +485,7 @@ impl Follower {
             return Ok(self.put_eof_before(EofPacket { warnings: 0, status }));
         }
         self.outcome.error = Some(packet.into());
+        self.outcome.status &= SESSION;
         self.outcome.results += 1;
         self.state = State::Done;
         Ok(Verdict::Pass)

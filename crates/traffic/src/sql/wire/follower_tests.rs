@@ -6,6 +6,8 @@ const MODERN: Capabilities =
 const CLASSIC: Capabilities = Capabilities::PROTOCOL_41;
 const QUERIES: Reply = Reply::Results { local_infile: true };
 
+type Payloads = Vec<&'static [u8]>;
+
 /// Packets of these payloads, numbered from `first`.
 fn packets(first: u8, payloads: &[&[u8]]) -> Vec<u8> {
     let (mut out, mut sequence) = (Vec::new(), first);
@@ -96,7 +98,7 @@ fn an_outcome_is_what_the_packets_say() {
 #[test]
 fn eof_is_put_back_for_who_misses_it() {
     let before = [&b"\x01"[..], COLUMN];
-    let cases: [(&str, Reply, Vec<&[u8]>, Vec<&[u8]>); 8] = [
+    let cases: [(&str, Reply, Payloads, Payloads); 8] = [
         ("rows", QUERIES, vec![b"\x011", END], vec![EOF, b"\x011", EOF]),
         ("no rows", QUERIES, vec![END], vec![EOF, EOF]),
         ("an error", QUERIES, vec![b"\xFF\x48\x04x"], vec![EOF, b"\xFF\x48\x04x"]),
