@@ -285,6 +285,7 @@ fn tracking(server: &Mariadb) {
 
 fn compression(server: &Mariadb) {
     let mut peer = Peer::login_compressed(server, "native", "pa ss", Dialect::Plain, Method::Zlib).unwrap();
+    ok(peer.run(b"\x02shop", Reply::One));
     assert_eq!(
         ok(peer.run(&query("SELECT seq, REPEAT('x', 200) FROM shop.seq_1_to_5000"), QUERIES)).rows,
         5000
