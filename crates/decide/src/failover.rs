@@ -184,7 +184,7 @@ fn note_who_leads(plan: &mut Planner<'_>) {
         cluster.astray.insert(former, Astray { term, beyond, cure, because });
     }
     cluster.acknowledgers.clear();
-    cluster.leaving.clear();
+    cluster.owing.clear();
     cluster.lonely = None;
     let position = status.gtid.clone();
     cluster.changed = Some(PrimaryChange { at: now, kind, from: former, to: primary, because, position });

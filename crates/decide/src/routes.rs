@@ -26,10 +26,19 @@ pub(crate) fn follow_health(plan: &mut Planner<'_>) {
     say_who_has_not_got_them(plan);
 }
 
+/// Only the routes of the splitters follow what is known: nobody else is sent anything any more.
+pub(crate) fn follow_databases(plan: &mut Planner<'_>) {
+    let sql = sql::sql(plan);
+    put_in_force(plan, Routes { sql, ..plan.input.routes.clone() });
+}
+
 /// The roles of `tier` are gone: nothing that they sent to is routed to any more.
 pub(crate) fn empty(plan: &mut Planner<'_>, tier: Tier) {
     let Routes { app_face, sql, .. } = plan.input.routes.clone();
-    let sql = if tier == Tier::Splitter { SqlRoutes { term: sql.term, ..SqlRoutes::default() } } else { sql };
+    let nothing = SqlRoutes { term: sql.term, ..SqlRoutes::default() };
+    // What was emptied once stays so while the site goes down.
+    let emptied = plan.input.routes.sql.all().next().is_none();
+    let sql = if tier == Tier::Splitter || emptied { nothing } else { sql::sql(plan) };
     put_in_force(plan, Routes { app_face, sql, ..Routes::default() });
 }
 

@@ -18,9 +18,10 @@ pub struct Cluster {
     /// The replicas that were let follow the leader and may hold what no other replica holds: unless it is
     /// [`Cluster::degraded`], each acknowledged write is on at least one of them.
     pub acknowledgers: BTreeSet<InstanceId>,
-    /// Of acknowledgers that are down: what the leader had then. Once another one has that, nothing depends
-    /// on them any more.
-    pub leaving: BTreeMap<InstanceId, Gtids>,
+    /// Acknowledgers that are down, or were told to follow anew and may have lost what they had received and
+    /// not applied: what the leader had then. Until they have that again, or another one has, it is not known
+    /// what they had acknowledged.
+    pub owing: BTreeMap<InstanceId, Gtids>,
     /// Since when nobody acknowledges the leader's writes.
     pub lonely: Option<Time>,
     /// Since when, and why, writes may be on the leader alone.
@@ -36,6 +37,8 @@ pub struct Cluster {
     pub astray: BTreeMap<InstanceId, Astray>,
     /// Followers whose replication broke, and what was done about it lately.
     pub broken: BTreeMap<InstanceId, Broken>,
+    /// When a planned change of primary was last given up.
+    pub given_up: Option<Time>,
     /// Servers that are let drain, to be restarted in their place, and since when.
     pub resting: BTreeMap<InstanceId, Time>,
 }
@@ -156,8 +159,10 @@ pub struct Astray {
 /// A follower whose replication broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broken {
-    /// Since when it is broken, where it is.
+    /// Since when it is broken, where it is; trying may have helped for moments.
     pub since: Option<Time>,
+    /// When it was last seen broken, to a few seconds.
+    pub seen: Time,
     /// How often it was made anew without having been well for long.
     pub rebuilds: u32,
     /// When it last was.

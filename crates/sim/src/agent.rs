@@ -2,13 +2,10 @@
 //! or got no answer to.
 
 use crate::world::{Daemon, Process, World};
-use std::collections::{BTreeMap, BTreeSet};
-use stoa_model::Gtids;
+use std::collections::BTreeMap;
 use stoa_model::control::{Report, UpstreamReport};
-use stoa_model::gtid::Origin;
 use stoa_model::observed::{
-    DataState, DatabaseStatus, Detail, Health, HostObserved, InstanceObserved, Observed, ProcessState,
-    Receiving, Replication, Running, SemiSync,
+    DataState, Detail, Health, HostObserved, InstanceObserved, Observed, ProcessState, Running,
 };
 use stoa_model::{HostId, InstanceId, Port, Tier, Time};
 
@@ -44,32 +41,7 @@ impl World {
             let report = Report { serving: served.acknowledged, instances, ..Report::default() };
             return Some(Detail::Role { at: self.now, report });
         }
-        let database = process.database.as_ref().filter(|_| self.is_well(id))?;
-        let disk = self.disks.get(&id)?;
-        let replication = disk.follows.clone().map(|primary| Replication {
-            receiving: match self.listening(&primary) {
-                Some((leader, _)) if self.is_well(leader) => Receiving::Connected,
-                _ => Receiving::Connecting,
-            },
-            heard: None,
-            applying: database.broken.is_none(),
-            lag_seconds: Some(0),
-            error: database.broken.clone(),
-            primary,
-        });
-        let status = DatabaseStatus {
-            writable: database.writable,
-            term: disk.term,
-            origin: Origin::Server(u32::from(id.number)),
-            gtid: Gtids::default(),
-            received: None,
-            semi_sync: SemiSync::default(),
-            followers: BTreeSet::new(),
-            version: String::new(),
-            drift: Vec::new(),
-            stalled: None,
-            replication,
-        };
+        let status = self.database_status(id)?;
         Some(Detail::Database { at: self.now, status })
     }
 
@@ -92,7 +64,7 @@ impl World {
             releases: self.releases.clone(),
             static_roots: self.static_roots.clone(),
             tasks: self.tasks.clone(),
-            salvaged: BTreeMap::new(),
+            salvaged: self.salvaged.clone(),
             free_ports: self.free_ports(),
             busy: daemon.jobs.iter().map(|job| job.action.key()).collect(),
             failures: daemon.failures.clone(),

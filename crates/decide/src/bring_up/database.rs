@@ -148,9 +148,7 @@ fn follow(plan: &mut Planner<'_>) {
         }
         let Some(status) = plan.sight().answer(id).filter(|status| !status.writable) else { continue };
         let Some(because) = why_follow(id, status, &endpoint, term) else {
-            if leads {
-                plan.roster.database.acknowledgers.insert(id);
-            }
+            acknowledge::count_on(plan, id, false);
             if let Some(replication) = &status.replication
                 && !replication.runs()
             {
@@ -160,8 +158,7 @@ fn follow(plan: &mut Planner<'_>) {
         };
         plan.wait(follow_kind(status), id, format!("it replicates from {primary}: {because}"));
         if leads {
-            // From its first moment it may be the only one to hold an acknowledged write.
-            plan.roster.database.acknowledgers.insert(id);
+            acknowledge::count_on(plan, id, true);
             let action = Action::Follow { instance: id, primary, endpoint: endpoint.clone(), term };
             plan.step(action, because);
         }
@@ -231,7 +228,13 @@ fn restart_one(plan: &mut Planner<'_>) {
     let because = format!("{id} is to run with another configuration and is restarted in its place");
     if primary == Some(id) {
         let to = switchover::best(plan).unwrap_or(id);
-        if failover::leads(plan, id) {
+        if switchover::pauses(plan) {
+            plan.wait(
+                WaitKind::Progress,
+                id,
+                "another one can take over while it is restarted, after a pause",
+            );
+        } else if failover::leads(plan, id) {
             switchover::begin(plan, to, because);
         } else if plan.roster.database.leader.is_none() {
             stop(plan, id, because);

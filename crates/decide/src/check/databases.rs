@@ -78,6 +78,9 @@ fn may_lack(case: &Case<'_>, next: InstanceId, leader: InstanceId) -> Option<Str
     }
     for other in cluster.acknowledgers.iter().filter(|other| **other != leader) {
         let Some(theirs) = answer(case, *other) else { return Some(format!("{other} is not heard")) };
+        if cluster.owing.get(other).is_some_and(|goal| !theirs.holds().contains(goal)) {
+            return Some(format!("{other} has not got back what it may have had"));
+        }
         let receiving = theirs.replication.as_ref().map(|r| (r.receiving, r.error.is_some()));
         if matches!(receiving, None | Some((Receiving::Stopped, false))) {
             return Some(format!("{other} does not tell what it received"));

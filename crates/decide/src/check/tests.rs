@@ -44,6 +44,8 @@ fn two_writable_primaries() {
     assert_eq!(rules(&scene, &with(vec![promote(id("database-1"), 0)])), [Rule::OnePrimary]);
     let mut other = plan.clone();
     other.roster.primary = Some(id("database-2"));
+    other.routes.sql.primary = None;
+    other.routes.generation = other.routes.generation.next();
     assert_eq!(rules(&scene, &other), [Rule::OnePrimary], "another primary needs another term");
     other.roster.term = Term(0);
     assert_eq!(rules(&scene, &other), [Rule::OnePrimary]);
@@ -94,7 +96,8 @@ fn stops_that_visitors_would_notice() {
     assert!(rules(&scene, &with(vec![stop("app-1")])).contains(&Rule::NoStopWhileRouted));
     assert_eq!(rules(&scene, &with(vec![stop("balancer-1")])), []);
     assert_eq!(rules(&scene, &with(vec![stop("balancer-1"), stop("balancer-2")])), [Rule::Minimum]);
-    assert_eq!(rules(&scene, &with(vec![stop("database-1"), stop("database-2")])), [Rule::Minimum]);
+    let both = with(vec![stop("database-1"), stop("database-2")]);
+    assert_eq!(rules(&scene, &both), [Rule::NoStopWhileRouted, Rule::Minimum]);
     let mut fewer = plan.clone();
     fewer.routes.app.remove(0);
     fewer.routes.generation = fewer.routes.generation.next();
@@ -110,6 +113,8 @@ fn what_destroys_on_what_is_not_known() {
     assert_eq!(rules(&scene, &with(vec![prepare.clone()])), [Rule::UnknownIsNotDead]);
     scene.died("database-2", 0);
     scene.seen("database-2").data = DataState::Unknown;
+    let plan = scene.plan();
+    let with = |steps: Vec<Step>| Plan { steps, ..plan.clone() };
     assert_eq!(rules(&scene, &with(vec![prepare])), [Rule::UnknownIsNotDead]);
     scene.seen("cache-1").process = ProcessState::Unknown;
     assert_eq!(rules(&scene, &with(vec![stop("cache-1")])), [Rule::UnknownIsNotDead]);

@@ -77,20 +77,40 @@ fn connected<'a>(plan: &Planner<'a>, leader: InstanceId) -> Vec<(InstanceId, &'a
         .collect()
 }
 
-/// Forgets acknowledgers that have ended, once another one has all that the leader had then.
+/// A replica is let follow: from its first moment on it may be the only one to hold an acknowledged write.
+/// One that was counted on before may have lost what it had received.
+pub(crate) fn count_on(plan: &mut Planner<'_>, id: InstanceId, anew: bool) {
+    let Some((_, status)) = leader_status(plan) else { return };
+    let known = !plan.roster.database.acknowledgers.insert(id);
+    if known && anew {
+        plan.roster.database.owing.entry(id).or_insert_with(|| status.gtid.clone());
+    }
+}
+
+/// Looks after acknowledgers that ended or were told to follow anew. Those that ended are forgotten once
+/// nothing depends on them.
 fn release(plan: &mut Planner<'_>, leader: InstanceId, status: &DatabaseStatus) {
     let degraded = plan.roster.database.degraded.is_some();
-    let down: Vec<_> =
-        plan.roster.database.acknowledgers.iter().copied().filter(|id| plan.sight().is_down(*id)).collect();
-    plan.roster.database.leaving.retain(|id, _| down.contains(id));
-    for id in down {
-        let goal = plan.roster.database.leaving.entry(id).or_insert_with(|| status.gtid.clone()).clone();
-        let covered =
-            |(other, status): &(InstanceId, &DatabaseStatus)| *other != id && status.holds().contains(&goal);
+    let connected = connected(plan, leader);
+    let sight = plan.sight();
+    let cluster = &mut plan.roster.database;
+    for id in cluster.acknowledgers.iter().filter(|id| sight.is_down(**id)) {
+        cluster.owing.entry(*id).or_insert_with(|| status.gtid.clone());
+    }
+    let owing = std::mem::take(&mut cluster.owing);
+    for (id, goal) in owing {
+        let down = sight.is_down(id);
+        let holds = |(_, status): &(InstanceId, &DatabaseStatus)| status.holds().contains(&goal);
+        let has = |(other, status): &(InstanceId, &DatabaseStatus)| {
+            (*other != id || !down) && !cluster.owing.contains_key(other) && holds(&(*other, status))
+        };
         // While it is degraded nobody is counted on.
-        if degraded || connected(plan, leader).iter().any(covered) {
-            plan.roster.database.leaving.remove(&id);
-            plan.roster.database.acknowledgers.remove(&id);
+        if !cluster.acknowledgers.contains(&id) || degraded || connected.iter().any(has) {
+            if down {
+                cluster.acknowledgers.remove(&id);
+            }
+        } else {
+            cluster.owing.insert(id, goal);
         }
     }
 }

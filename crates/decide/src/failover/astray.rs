@@ -15,6 +15,10 @@ use stoa_model::{Action, InstanceId, Millis, Tier};
 
 /// Replication that broke and does not go on within this time, though told to, is broken for good.
 const BROKEN_FOR: Millis = Millis::from_secs(10);
+/// One that goes on for so long is mended.
+const MENDED_FOR: Millis = Millis::from_secs(20);
+/// Each change of the roster is a write: what is seen every moment is noted this seldom.
+const SEEN_WITHIN: Millis = Millis::from_secs(5);
 /// Replicas are asked again within this time after their primary ended.
 const ANSWER_WITHIN: Millis = Millis::from_secs(2);
 /// One that was well for this long after it was made anew is as good as any.
@@ -91,7 +95,9 @@ fn broken(plan: &mut Planner<'_>, id: InstanceId, primary: &DatabaseStatus) {
         Replica::Broken(error) => error,
         Replica::Well | Replica::Lagging(_) => {
             if let Some(broken) = plan.roster.database.broken.get_mut(&id) {
-                broken.since = None;
+                if now.since(broken.seen) > MENDED_FOR {
+                    broken.since = None;
+                }
                 if now.since(broken.last) > WELL_FOR {
                     plan.roster.database.broken.remove(&id);
                 }
@@ -100,8 +106,11 @@ fn broken(plan: &mut Planner<'_>, id: InstanceId, primary: &DatabaseStatus) {
         }
         _ => return,
     };
-    let fresh = Broken { since: None, rebuilds: 0, last: now };
+    let fresh = Broken { since: None, seen: now, rebuilds: 0, last: now };
     let broken = plan.roster.database.broken.entry(id).or_insert(fresh);
+    if now.since(broken.seen) > SEEN_WITHIN {
+        broken.seen = now;
+    }
     let since = *broken.since.get_or_insert(now);
     let pause = Millis(backoff::after_failures(broken.rebuilds).0 * u64::from(broken.rebuilds.min(20)));
     if now.since(since) < BROKEN_FOR || (broken.rebuilds > 0 && now.since(broken.last) < pause) {

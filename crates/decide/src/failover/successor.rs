@@ -83,6 +83,10 @@ fn is_final<'a>(
     let Some(Replication { receiving, error, .. }) = &status.replication else {
         return refuse("it has been started anew and does not tell what it had received");
     };
+    let owing = plan.roster.database.owing.get(&id);
+    if owing.is_some_and(|goal| !status.holds().contains(goal)) {
+        return refuse("it was told to follow anew and has not yet got back what it may have had");
+    }
     match receiving {
         // It has read its connection to the end.
         Receiving::Connecting => Ok(status),

@@ -14,6 +14,8 @@ use stoa_model::{Action, InstanceId, Millis, Tier};
 
 /// What is under way at the primary may take so long; then its sessions are ended.
 const DRAIN: Millis = Millis::from_secs(5);
+/// After one that was given up, none is begun for so long unless it is asked for.
+const PAUSE: Millis = Millis::from_secs(30);
 /// All of it, up to the fencing and catching up, may take so long; then it is given up.
 const LIMIT: Millis = Millis::from_secs(20);
 
@@ -68,6 +70,11 @@ pub(crate) fn begin(plan: &mut Planner<'_>, to: InstanceId, because: String) -> 
     let (kind, since) = (HandoverKind::Switchover, plan.input.now);
     plan.roster.database.handover = Some(Handover { kind, from, to, since, because });
     true
+}
+
+/// Whether one was given up so lately that another one should wait.
+pub(crate) fn pauses(plan: &Planner<'_>) -> bool {
+    plan.roster.database.given_up.is_some_and(|at| plan.input.now.since(at) < PAUSE)
 }
 
 /// The replica that is furthest and well.
@@ -169,8 +176,11 @@ fn restart(plan: &mut Planner<'_>, handover: &Handover) {
 fn give_up(plan: &mut Planner<'_>, handover: &Handover, why: String) {
     failed(plan, why);
     plan.roster.database.handover = None;
-    // Fenced or not: a promotion in a newer term lets it take writes, and refuses whatever comes late.
-    appoint(plan, handover.from);
+    plan.roster.database.given_up = Some(plan.input.now);
+    if !leads(plan, handover.from) {
+        // It was fenced: a promotion in a newer term lets it take writes, and refuses whatever comes late.
+        appoint(plan, handover.from);
+    }
 }
 
 /// Says what became of the order that is under way, if one is.
