@@ -10,33 +10,38 @@ use stoa_model::{Action, InstanceId, Millis, Tier};
 /// How long SIGTERM may take for what no longer has a spec to say so.
 pub(crate) const GRACE: Millis = Millis::from_secs(30);
 
-/// Whether no living balancer sends anything new to `id`; else what is waited for.
+/// Whether no living role sends anything new to `id`; else what is waited for.
 ///
-/// A balancer whose report is missing or old may still send by any routes: unknown is not dead.
+/// A role whose report is missing or old may still send by any routes: unknown is not dead.
 pub(crate) fn acknowledged(plan: &Planner<'_>, id: InstanceId) -> Result<(), String> {
     let routes = plan.input.routes;
     if routes.names(id) {
         return Err("the routes in force no longer name it".to_owned());
     }
     let sight = plan.sight();
-    for balancer in sight.known_of(Tier::Balancer) {
-        match (sight.process(balancer), sight.report(balancer)) {
+    for role in roles(plan, id) {
+        match (sight.process(role), sight.report(role)) {
             (ProcessState::Absent | ProcessState::Exited(_), _) => {}
             (_, Some(report)) if report.serving >= routes.generation => {}
             (_, Some(report)) => {
                 let (has, should) = (report.serving, routes.generation);
-                return Err(format!("{balancer} serves by the routes {should} without it; it has {has}"));
+                return Err(format!("{role} serves by the routes {should} without it; it has {has}"));
             }
-            (_, None) => return Err(format!("{balancer} says by which routes it serves")),
+            (_, None) => return Err(format!("{role} says by which routes it serves")),
         }
     }
     Ok(())
 }
 
-/// How many requests all balancers together still have at `id`.
+/// Every role that may send something to `id`.
+fn roles(plan: &Planner<'_>, id: InstanceId) -> Vec<InstanceId> {
+    id.tier.routed_by().map(|tier| plan.sight().known_of(tier)).unwrap_or_default()
+}
+
+/// How many requests, or statements and open transactions, all roles together still have at `id`.
 fn in_flight(plan: &Planner<'_>, id: InstanceId) -> u32 {
     let sight = plan.sight();
-    let reports = sight.known_of(Tier::Balancer).into_iter().filter_map(|balancer| sight.report(balancer));
+    let reports = roles(plan, id).into_iter().filter_map(|role| sight.report(role));
     reports.filter_map(|report| report.instances.get(&id)).map(|upstream| upstream.in_flight).sum()
 }
 
@@ -93,12 +98,12 @@ fn may_end(plan: &Planner<'_>, id: InstanceId, overdue: bool) -> Result<(), Stri
                 n => Err(format!("its {n} requests in flight are answered")),
             }
         }
-        Tier::Balancer => {
-            let other = plan.staying(Tier::Balancer).into_iter().any(|other| sight.serves(other));
-            if other || sight.is_down(id) || plan.wanted(Tier::Balancer) == 0 {
+        Tier::Balancer | Tier::Splitter => {
+            let other = plan.staying(id.tier).into_iter().any(|other| sight.serves(other));
+            if other || sight.is_down(id) || plan.wanted(id.tier) == 0 {
                 return Ok(());
             }
-            Err("another balancer serves".to_owned())
+            Err(format!("another {} serves", id.tier))
         }
         Tier::Database | Tier::Cache => unused(plan, id),
     }

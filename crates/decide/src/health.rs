@@ -84,8 +84,8 @@ fn failing(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: &str)
     if !hangs(plan, id, running) {
         return;
     }
-    // A balancer that retires serves on until another one does: it is enough to let this one go.
-    let stays = |other: &InstanceId| id.tier == Tier::Balancer || plan.staying(id.tier).contains(other);
+    // A role that retires serves on until another one does: it is enough to let this one go.
+    let stays = |other: &InstanceId| id.tier.is_role() || plan.staying(id.tier).contains(other);
     let all = plan.roster.tier(id.tier).map(|(other, _)| other);
     let others = all.filter(|other| *other != id && stays(other) && plan.sight().serves(*other));
     // A hanging replica serves nobody, and what may be writable in it holds up its primary.

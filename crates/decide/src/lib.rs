@@ -64,6 +64,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     bring_up::release::build(&mut plan);
     bring_up::balancer::keep(&mut plan);
     bring_up::database::keep(&mut plan);
+    bring_up::splitter::keep(&mut plan);
     bring_up::cache::keep(&mut plan);
     deploy::advance(&mut plan);
     bring_up::app::keep(&mut plan);

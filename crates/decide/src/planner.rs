@@ -210,11 +210,22 @@ impl<'a> Planner<'a> {
     fn new_endpoint(&self, id: InstanceId, host: &HostId) -> Option<Endpoint> {
         let paths = self.input.paths;
         match id.tier {
-            Tier::Balancer => Some(paths.control(id)),
+            Tier::Balancer | Tier::Splitter => Some(paths.control(id)),
             Tier::Web => Some(Endpoint::Unix(paths.socket(id))),
             Tier::App if self.app_kind() == Some(AppKind::Php) => Some(Endpoint::Unix(paths.socket(id))),
             Tier::App | Tier::Database | Tier::Cache => self.free_port(host).map(Endpoint::loopback),
         }
+    }
+
+    /// A port of its own for what all instances of a tier share.
+    pub(crate) fn new_port(&self) -> Option<Port> {
+        self.free_port(&self.home()?)
+    }
+
+    /// Where applications reach the database from now on.
+    pub(crate) fn set_sql_face(&mut self, endpoint: Endpoint) {
+        self.roster.sql_face = Some(endpoint);
+        self.digests.borrow_mut().clear();
     }
 
     /// How the site's application is talked to.
@@ -224,8 +235,10 @@ impl<'a> Planner<'a> {
 
     /// A port that nothing listens on and that no instance was given.
     fn free_port(&self, host: &HostId) -> Option<Port> {
-        let given =
-            |port: &Port| self.roster.instances.values().any(|place| place.endpoint.port() == Some(*port));
+        let endpoints = || self.roster.instances.values().map(|place| &place.endpoint);
+        let given = |port: &Port| {
+            endpoints().chain(&self.roster.sql_face).any(|endpoint| endpoint.port() == Some(*port))
+        };
         self.sight().host(host)?.free_ports.iter().find(|port| !given(port)).copied()
     }
 }

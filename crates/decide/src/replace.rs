@@ -170,7 +170,7 @@ fn member(plan: &Planner<'_>, id: InstanceId, target: Option<&ReleaseId>) -> Mem
         _ => !plan.runs_outdated(id),
     };
     let used = match id.tier {
-        Tier::Balancer => {
+        Tier::Balancer | Tier::Splitter => {
             let proven = |r| !matches!(sight.standing(id, r), Standing::Unproven(_));
             sight.running(id).is_some_and(proven)
         }

@@ -5,7 +5,7 @@ use crate::planner::Planner;
 use crate::sight::Standing;
 use stoa_model::observed::{Health, ProcessState, Running};
 use stoa_model::plan::WaitKind;
-use stoa_model::routes::{AppFace, Canary, Route};
+use stoa_model::routes::{AppFace, Canary, Route, SqlRoutes};
 use stoa_model::{InstanceId, Routes, Tier};
 
 /// Routes follow what is known of health. Where nothing changed, the routes in force stay as they are.
@@ -19,14 +19,16 @@ pub(crate) fn follow_health(plan: &mut Planner<'_>) {
     };
     let web = web(plan);
     let (app, canary) = app(plan);
-    put_in_force(plan, Routes { web, app, app_face, canary, ..Routes::default() });
+    let sql = plan.input.routes.sql.clone();
+    put_in_force(plan, Routes { web, app, app_face, canary, sql, ..Routes::default() });
     say_who_has_not_got_them(plan);
 }
 
-/// Nothing is routed to any more.
-pub(crate) fn empty(plan: &mut Planner<'_>) {
-    let app_face = plan.input.routes.app_face.clone();
-    put_in_force(plan, Routes { app_face, ..Routes::default() });
+/// The roles of `tier` are gone: nothing that they sent to is routed to any more.
+pub(crate) fn empty(plan: &mut Planner<'_>, tier: Tier) {
+    let Routes { app_face, sql, .. } = plan.input.routes.clone();
+    let sql = if tier == Tier::Splitter { SqlRoutes { term: sql.term, ..SqlRoutes::default() } } else { sql };
+    put_in_force(plan, Routes { app_face, sql, ..Routes::default() });
 }
 
 fn put_in_force(plan: &mut Planner<'_>, next: Routes) {
@@ -136,7 +138,8 @@ fn route(instance: InstanceId, running: &Running, because: &str) -> Route {
 
 fn say_who_has_not_got_them(plan: &mut Planner<'_>) {
     let generation = plan.routes.generation;
-    for id in plan.staying(Tier::Balancer) {
+    let roles = [Tier::Balancer, Tier::Splitter].into_iter().flat_map(|tier| plan.staying(tier));
+    for id in roles.collect::<Vec<_>>() {
         let report = plan.sight().report(id);
         if plan.sight().is_healthy(id) && report.is_none_or(|report| report.serving < generation) {
             plan.wait(WaitKind::Progress, id, format!("it serves by the routes {generation}"));

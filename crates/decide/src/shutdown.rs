@@ -8,7 +8,7 @@ use stoa_model::plan::WaitKind;
 use stoa_model::{Action, InstanceId, Tier};
 
 /// The balancers drain their visitors' requests first, so nothing behind them has anything in flight.
-const ORDER: [Tier; 5] = [Tier::Balancer, Tier::Web, Tier::App, Tier::Cache, Tier::Database];
+const ORDER: [Tier; 6] = [Tier::Balancer, Tier::Web, Tier::App, Tier::Splitter, Tier::Cache, Tier::Database];
 
 /// Stops the first tier of which something is left. Places are kept: the site comes back as it was.
 pub(crate) fn stop_from_the_visitors_side(plan: &mut Planner<'_>) {
@@ -20,16 +20,17 @@ pub(crate) fn stop_from_the_visitors_side(plan: &mut Planner<'_>) {
         if !stop_all(plan, &all) {
             break;
         }
-        if tier == Tier::Balancer {
-            routes::empty(plan);
+        if tier.is_role() {
+            routes::empty(plan, tier);
             if plan.routes != *plan.input.routes {
                 // What the routes in force still name is not stopped; the next plan finds them empty.
-                plan.wait(WaitKind::Progress, Tier::Web, "the routes are empty");
+                plan.wait(WaitKind::Progress, tier, "nothing is routed to any more");
                 return;
             }
         }
     }
-    if plan.input.routes.web.iter().chain(&plan.input.routes.app).next().is_some() {
+    let routes = plan.input.routes;
+    if routes.web.iter().chain(&routes.app).next().is_some() {
         routes::follow_health(plan);
     }
     forget_the_retired(plan);

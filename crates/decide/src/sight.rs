@@ -10,7 +10,7 @@ use stoa_model::{HostId, InstanceId, Millis, StepKey};
 
 /// A host that was not heard of for longer is unknown.
 pub(crate) const HOST_FRESH: Millis = Millis::from_secs(10);
-/// A balancer's report that is older says nothing of now.
+/// A role's report that is older says nothing of now.
 pub(crate) const REPORT_FRESH: Millis = Millis::from_secs(5);
 /// A database server's answer that is older says nothing of now.
 pub(crate) const ANSWER_FRESH: Millis = Millis::from_secs(10);
@@ -130,16 +130,18 @@ impl<'a> Sight<'a> {
         self.is_healthy(id)
             && match id.tier {
                 stoa_model::Tier::App | stoa_model::Tier::Web => self.input.routes.names(id),
-                stoa_model::Tier::Balancer => self.report(id).is_some_and(|report| report.serving.0 > 0),
+                stoa_model::Tier::Balancer | stoa_model::Tier::Splitter => {
+                    self.report(id).is_some_and(|report| report.serving.0 > 0)
+                }
                 _ => true,
             }
     }
 
-    /// A balancer's report, where there is one of this process and of now.
+    /// A role's report, where there is one of this process and of now.
     pub(crate) fn report(self, id: InstanceId) -> Option<&'a Report> {
         let running = self.running(id)?;
         match &self.instance(id)?.detail {
-            Detail::Balancer { at, report }
+            Detail::Role { at, report }
                 if *at >= running.started && self.input.now.since(*at) <= REPORT_FRESH =>
             {
                 Some(report)

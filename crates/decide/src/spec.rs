@@ -4,7 +4,8 @@ use crate::Input;
 use stoa_model::roster::Assignment;
 use stoa_model::site::{AppKind, AppTier};
 use stoa_model::spec::{
-    AppSpec, BalancerSpec, CacheAccess, CacheSpec, DatabaseAccess, DatabaseSpec, Secrets, WebSpec,
+    AppSpec, BalancerSpec, CacheAccess, CacheSpec, DatabaseAccess, DatabaseSpec, Secrets, SplitterSpec,
+    WebSpec,
 };
 use stoa_model::{Endpoint, InstanceId, ReleaseId, Roster, Spec, Tier};
 
@@ -18,6 +19,7 @@ pub(crate) fn of(input: &Input<'_>, roster: &Roster, id: InstanceId) -> Option<S
         Tier::App => {
             app(input, roster, place.release.clone()?, &place.endpoint, place.restart).map(Spec::App)
         }
+        Tier::Splitter => splitter(input, roster, place).map(Spec::Splitter),
         Tier::Database => database(input, id, place).map(Spec::Database),
         Tier::Cache => cache(input, place).map(Spec::Cache),
     }
@@ -66,12 +68,7 @@ fn app(
     let database = match &site.database {
         None => None,
         Some(database) => {
-            let primary = roster.primary?;
-            let mut replicas = roster.tier(Tier::Database);
-            let replica = replicas.find(|(id, place)| *id != primary && place.retiring.is_none());
-            let primary = roster.instances.get(&primary)?.endpoint.clone();
-            let replica = replica.map_or_else(|| primary.clone(), |(_, place)| place.endpoint.clone());
-            Some(DatabaseAccess { primary, replica, name: database.name.clone() })
+            Some(DatabaseAccess { address: roster.sql_face.clone()?, name: database.name.clone() })
         }
     };
     let cache = match &site.cache {
@@ -104,6 +101,18 @@ fn app(
 /// What changes of other secrets mean nothing to an instance that is given none.
 fn secrets(app: &AppTier, changes: u64) -> Secrets {
     if app.secrets.is_empty() { Secrets::default() } else { Secrets { names: app.secrets.clone(), changes } }
+}
+
+fn splitter(input: &Input<'_>, roster: &Roster, place: &Assignment) -> Option<SplitterSpec> {
+    let database = input.intent.site.database.as_ref()?;
+    let Some(Endpoint::Tcp(address)) = roster.sql_face else { return None };
+    Some(SplitterSpec {
+        address,
+        socket: Endpoint::Unix(input.paths.sql_face()),
+        control: place.endpoint.clone(),
+        rules: database.splitter.rules,
+        restart: place.restart,
+    })
 }
 
 fn database(input: &Input<'_>, id: InstanceId, place: &Assignment) -> Option<DatabaseSpec> {

@@ -18,6 +18,10 @@ pub mod socket_names {
     pub const WEB_FACE: &str = "web";
     /// The face nginx connects to.
     pub const APP_FACE: &str = "app";
+    /// The address applications connect to for their database, over TCP.
+    pub const SQL_TCP: &str = "sql";
+    /// The same as a Unix socket.
+    pub const SQL_UNIX: &str = "sql-unix";
     /// The role's control socket.
     pub const CONTROL: &str = "control";
 }
@@ -29,7 +33,8 @@ pub enum Order {
     /// Serve by these from now on. A generation lower than the one served is ignored.
     Routes(Routes),
     /// Send the listening sockets back: a [`Report`] follows at once, with the sockets of
-    /// [`socket_names::WEB_FACE`] and [`socket_names::APP_FACE`], in this order, as `SCM_RIGHTS`.
+    /// [`socket_names::WEB_FACE`] and [`socket_names::APP_FACE`], in this order, as `SCM_RIGHTS`; from a
+    /// splitter those of [`socket_names::SQL_TCP`] and [`socket_names::SQL_UNIX`].
     Listeners,
 }
 
@@ -49,6 +54,74 @@ pub struct Report {
     /// What waited at the app face for an instance, since the role started and now.
     #[serde(default)]
     pub app_queue: Queue,
+    /// What only a splitter has to tell. Its `instances` tell statements and open transactions as
+    /// requests in flight, and as tunnels the idle sessions that are bound to the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<SqlReport>,
+}
+
+/// What a splitter sees of the database.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SqlReport {
+    /// Clients that are connected now.
+    pub sessions: u32,
+    /// Statements that wait for a primary now, because the routes name none or it cannot be reached.
+    pub held: u32,
+    /// Statements that wait now for one of the connections there may be to a server.
+    pub waiting: u32,
+    /// Each server that is routed to or holds something.
+    pub instances: BTreeMap<InstanceId, SqlInstanceReport>,
+    /// The statements that took the most time since the role started, at most [`DIGESTS_MAX`].
+    pub digests: Vec<DigestReport>,
+}
+
+/// The most rows of [`SqlReport::digests`].
+pub const DIGESTS_MAX: usize = 200;
+
+/// A database server as a splitter sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SqlInstanceReport {
+    /// Connections to it, used or not.
+    pub connections: u32,
+    /// Statements and open transactions it holds now.
+    pub in_flight: u32,
+    /// Sessions without a statement that are bound to a connection of their own.
+    pub pinned: u32,
+    /// Statements it answered since the role started.
+    pub statements: u64,
+    /// How many of them with an error.
+    pub errors: u64,
+    /// Statements that got no answer because the connection broke.
+    pub broken: u64,
+    /// How long the answers took: counts per bucket of [`DURATION_BOUNDS_MS`], the last one for all above.
+    pub durations: [u64; DURATION_BOUNDS_MS.len() + 1],
+    /// The sum of those times, in microseconds.
+    pub duration_sum_us: u64,
+    /// For a replica: how far it is behind the primary, where both answer.
+    pub lag_ms: Option<u64>,
+    /// Why no read is sent to it now, where it is left out.
+    pub left_out: Option<String>,
+}
+
+/// Statements that differ in their literals only.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DigestReport {
+    /// Which, as 16 hexadecimal digits.
+    pub digest: String,
+    /// The text without its literals, cut where it is long.
+    pub text: String,
+    /// Answered by the primary.
+    pub primary: u64,
+    /// Answered by a replica.
+    pub replica: u64,
+    /// How many of them with an error.
+    pub errors: u64,
+    /// Rows given to clients.
+    pub rows: u64,
+    /// The sum of the times from sending to the end of the answer, in microseconds.
+    pub time_us: u64,
+    /// The longest of them.
+    pub longest_us: u64,
 }
 
 /// Requests that waited for an instance.

@@ -40,6 +40,8 @@ pub enum Tier {
     Web,
     /// The user's code.
     App,
+    /// Our data plane between the code and the database: writes to the primary, reads to the replicas.
+    Splitter,
     /// MariaDB or MySQL.
     Database,
     /// Redis or Memcached.
@@ -86,7 +88,8 @@ pub struct Digest(u64);
 
 impl Tier {
     /// Every tier, in the order in which a site is brought up.
-    pub const ALL: [Tier; 5] = [Tier::Database, Tier::Cache, Tier::App, Tier::Web, Tier::Balancer];
+    pub const ALL: [Tier; 6] =
+        [Tier::Database, Tier::Cache, Tier::Splitter, Tier::App, Tier::Web, Tier::Balancer];
 
     /// The word for it, as in `app-3` and `stoa restart app`.
     pub const fn word(self) -> &'static str {
@@ -94,8 +97,23 @@ impl Tier {
             Tier::Balancer => "balancer",
             Tier::Web => "web",
             Tier::App => "app",
+            Tier::Splitter => "splitter",
             Tier::Database => "database",
             Tier::Cache => "cache",
+        }
+    }
+
+    /// Whether its instances are roles of our own: they take routes, acknowledge them and report.
+    pub const fn is_role(self) -> bool {
+        matches!(self, Tier::Balancer | Tier::Splitter)
+    }
+
+    /// The roles that send to instances of this tier what the routes allow; none where nothing is routed.
+    pub const fn routed_by(self) -> Option<Tier> {
+        match self {
+            Tier::Web | Tier::App => Some(Tier::Balancer),
+            Tier::Database => Some(Tier::Splitter),
+            Tier::Balancer | Tier::Splitter | Tier::Cache => None,
         }
     }
 }

@@ -160,8 +160,8 @@ pub enum DataState {
 pub enum Detail {
     /// Nothing (yet).
     None,
-    /// A balancer's last report.
-    Balancer {
+    /// A role's last report.
+    Role {
         /// When it came.
         at: Time,
         /// What it said.

@@ -47,6 +47,11 @@ impl Paths {
         self.run().join("app.sock")
     }
 
+    /// The Unix socket that applications may reach the database through: the splitters'.
+    pub fn sql_face(&self) -> PathBuf {
+        self.run().join("sql.sock")
+    }
+
     /// The Unix socket an instance listens on, where its tier uses one.
     pub fn socket(&self, instance: InstanceId) -> PathBuf {
         self.instance(instance).join("sock")

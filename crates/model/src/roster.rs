@@ -25,6 +25,9 @@ pub struct Roster {
     /// What is remembered of the database servers beside that.
     #[serde(default)]
     pub database: Cluster,
+    /// Where applications reach the database: the address all splitters share, chosen once.
+    #[serde(default)]
+    pub sql_face: Option<Endpoint>,
     /// The release that nginx' static files come from: the last one that served in full.
     pub live: Option<ReleaseId>,
     /// The last change from one release to another, under way or over.

@@ -1,7 +1,7 @@
 //! What the data plane may send where, true now.
 
 use crate::endpoint::Endpoint;
-use crate::ids::{Generation, InstanceId, ReleaseId};
+use crate::ids::{Generation, InstanceId, ReleaseId, Term, Tier};
 use crate::site::{AppKind, UrlPath};
 use crate::time::{Millis, Time};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,20 @@ pub struct Routes {
     /// A release that gets a part of the requests only; the others share the rest.
     #[serde(default)]
     pub canary: Option<Canary>,
+    /// The database servers behind the splitters.
+    #[serde(default)]
+    pub sql: SqlRoutes,
+}
+
+/// Where statements may be sent. Without a primary the splitters hold what is for it: its change is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SqlRoutes {
+    /// The term these are of: no write is sent to a server of another.
+    pub term: Term,
+    /// The server that takes writes.
+    pub primary: Option<Route>,
+    /// The servers that reads may be sent to.
+    pub replicas: Vec<Route>,
 }
 
 /// A release that gets a part of the requests at the app face.
@@ -83,21 +97,47 @@ impl Default for AppFace {
     }
 }
 
+impl Route {
+    /// Whether both name the same process, whatever their reasons.
+    pub fn same_place(&self, other: &Route) -> bool {
+        self.instance == other.instance && self.endpoint == other.endpoint && self.started == other.started
+    }
+}
+
+impl SqlRoutes {
+    /// Every server named, the primary first.
+    pub fn all(&self) -> impl Iterator<Item = &Route> {
+        self.primary.iter().chain(&self.replicas)
+    }
+}
+
 impl Routes {
     /// Whether both send the same requests to the same places, whatever their generation and reasons.
     pub fn same_places(&self, other: &Routes) -> bool {
         fn same(a: &[Route], b: &[Route]) -> bool {
-            let key = |r: &Route| (r.instance, r.endpoint.clone(), r.started);
-            a.len() == b.len() && a.iter().zip(b).all(|(x, y)| key(x) == key(y))
+            a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.same_place(y))
         }
         same(&self.web, &other.web)
             && same(&self.app, &other.app)
+            && self.sql.term == other.sql.term
+            && same(self.sql.primary.as_slice(), other.sql.primary.as_slice())
+            && same(&self.sql.replicas, &other.sql.replicas)
             && self.app_face == other.app_face
             && self.canary == other.canary
     }
 
+    /// What roles of this tier send to.
+    pub fn sent_by(&self, role: Tier) -> impl Iterator<Item = &Route> {
+        let (faces, sql) = match role {
+            Tier::Balancer => (Some(self.web.iter().chain(&self.app)), None),
+            Tier::Splitter => (None, Some(self.sql.all())),
+            Tier::Web | Tier::App | Tier::Database | Tier::Cache => (None, None),
+        };
+        faces.into_iter().flatten().chain(sql.into_iter().flatten())
+    }
+
     /// Whether `instance` may be sent anything.
     pub fn names(&self, instance: InstanceId) -> bool {
-        self.web.iter().chain(&self.app).any(|route| route.instance == instance)
+        self.web.iter().chain(&self.app).chain(self.sql.all()).any(|route| route.instance == instance)
     }
 }

@@ -240,6 +240,9 @@ pub struct DatabaseTier {
     /// What happens to writes while no replica acknowledges them.
     #[serde(default)]
     pub on_lost_replica: OnLostReplica,
+    /// How the application reaches them.
+    #[serde(default)]
+    pub splitter: SplitterTier,
 }
 
 /// What happens to writes while no replica acknowledges them.
@@ -251,6 +254,42 @@ pub enum OnLostReplica {
     /// They are taken by the primary alone, and it is said loudly.
     #[default]
     Degrade,
+}
+
+/// `[splitter]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitterTier {
+    /// How many processes share the address.
+    pub instances: u16,
+    /// How they split.
+    pub rules: SplitterRules,
+}
+
+/// How a splitter treats statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitterRules {
+    /// What a read may see.
+    pub consistency: Consistency,
+    /// A replica further behind is sent nothing.
+    pub max_lag: Millis,
+    /// The most connections of one splitter to one server.
+    pub connections: u16,
+    /// A statement for a primary that is not there waits so long.
+    pub hold: Millis,
+    /// A statement that takes longer is written to the log.
+    pub slow: Millis,
+}
+
+/// What a read that a replica answers may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Consistency {
+    /// Whatever the replica has, within the lag that is allowed.
+    Eventual,
+    /// Every write of its own session.
+    Session,
+    /// Every write that was acknowledged to anybody before the read began.
+    Global,
 }
 
 /// Whose database server.
@@ -330,6 +369,9 @@ impl Site {
             crate::Tier::Balancer => Count::fixed(self.balancer.instances),
             crate::Tier::Web => self.web.instances,
             crate::Tier::App => self.app.as_ref().map_or(Count::fixed(0), |app| app.instances),
+            crate::Tier::Splitter => {
+                Count::fixed(self.database.as_ref().map_or(0, |database| database.splitter.instances))
+            }
             crate::Tier::Database => Count::fixed(self.database.as_ref().map_or(0, |db| 1 + db.replicas)),
             crate::Tier::Cache => Count::fixed(u16::from(self.cache.is_some())),
         }
@@ -358,6 +400,24 @@ impl From<CountForm> for Count {
         match form {
             CountForm::Fixed(n) => Count::fixed(n),
             CountForm::Range { min, max } => Count { min, max },
+        }
+    }
+}
+
+impl Default for SplitterTier {
+    fn default() -> Self {
+        SplitterTier { instances: 2, rules: SplitterRules::default() }
+    }
+}
+
+impl Default for SplitterRules {
+    fn default() -> Self {
+        SplitterRules {
+            consistency: Consistency::Session,
+            max_lag: Millis::from_secs(10),
+            connections: 100,
+            hold: Millis::from_secs(30),
+            slow: Millis::from_secs(1),
         }
     }
 }

@@ -5,8 +5,8 @@
 use crate::endpoint::Endpoint;
 use crate::ids::{Digest, EnvironmentName, ReleaseId, SiteName, Tier};
 use crate::site::{
-    AppKind, Bytes, CacheEngine, CommandLine, DatabaseEngine, Domain, Eviction, InnerPath, UrlPath,
-    VariableName,
+    AppKind, Bytes, CacheEngine, CommandLine, DatabaseEngine, Domain, Eviction, InnerPath, SplitterRules,
+    UrlPath, VariableName,
 };
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub enum Spec {
     Web(WebSpec),
     /// The user's code.
     App(AppSpec),
+    /// A splitter role.
+    Splitter(SplitterSpec),
     /// A database server.
     Database(DatabaseSpec),
     /// A cache server.
@@ -119,13 +121,27 @@ impl Secrets {
     }
 }
 
-/// How an application reaches the database; the credentials are added when it is started.
+/// A splitter role process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitterSpec {
+    /// The TCP address that applications connect to.
+    pub address: SocketAddr,
+    /// The Unix socket beside it.
+    pub socket: Endpoint,
+    /// Its control socket.
+    pub control: Endpoint,
+    /// How it splits.
+    pub rules: SplitterRules,
+    /// The tier's restart count.
+    pub restart: u64,
+}
+
+/// How an application reaches the database; the credentials are added when it is started. Which server is
+/// primary is no part of it: that is the splitters' affair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseAccess {
-    /// `DATABASE_URL`.
-    pub primary: Endpoint,
-    /// `DATABASE_REPLICA_URL`; the primary's where there is no replica.
-    pub replica: Endpoint,
+    /// `DATABASE_URL`: the splitters.
+    pub address: Endpoint,
     /// The schema.
     pub name: String,
 }
@@ -180,17 +196,19 @@ impl Spec {
             Spec::Balancer(_) => Tier::Balancer,
             Spec::Web(_) => Tier::Web,
             Spec::App(_) => Tier::App,
+            Spec::Splitter(_) => Tier::Splitter,
             Spec::Database(_) => Tier::Database,
             Spec::Cache(_) => Tier::Cache,
         }
     }
 
-    /// Where it listens; a balancer's is its control socket.
+    /// Where it listens; a role's is its control socket.
     pub fn endpoint(&self) -> &Endpoint {
         match self {
             Spec::Balancer(balancer) => &balancer.control,
             Spec::Web(web) => &web.endpoint,
             Spec::App(app) => &app.endpoint,
+            Spec::Splitter(splitter) => &splitter.control,
             Spec::Database(database) => &database.endpoint,
             Spec::Cache(cache) => &cache.endpoint,
         }
@@ -208,7 +226,7 @@ impl Spec {
         match self {
             Spec::App(app) => app.stop_timeout,
             Spec::Database(_) => Millis::from_secs(120),
-            Spec::Balancer(_) | Spec::Web(_) => Millis::from_secs(60),
+            Spec::Balancer(_) | Spec::Web(_) | Spec::Splitter(_) => Millis::from_secs(60),
             Spec::Cache(_) => Millis::from_secs(10),
         }
     }
@@ -219,7 +237,7 @@ impl Spec {
             Spec::App(app) => app.start_timeout,
             // Crash recovery replays the redo log first.
             Spec::Database(_) => Millis::from_secs(600),
-            Spec::Balancer(_) | Spec::Web(_) | Spec::Cache(_) => Millis::from_secs(30),
+            Spec::Balancer(_) | Spec::Web(_) | Spec::Splitter(_) | Spec::Cache(_) => Millis::from_secs(30),
         }
     }
 }

@@ -42,7 +42,7 @@ impl World {
             };
             let instances = served.in_flight.iter().map(|(id, requests)| (*id, upstream(requests))).collect();
             let report = Report { serving: served.acknowledged, instances, ..Report::default() };
-            return Some(Detail::Balancer { at: self.now, report });
+            return Some(Detail::Role { at: self.now, report });
         }
         let database = process.database.as_ref().filter(|_| self.is_well(id))?;
         let disk = self.disks.get(&id)?;

@@ -179,7 +179,7 @@ impl World {
         let fades = fades.then(|| Time(self.now.0 + self.rng.within(3_000, 15_000)));
         let healthy_from = delay.filter(|_| !sick).map(|delay| Time(self.now.0 + delay));
         let database = (id.tier == stoa_model::Tier::Database).then(Database::default);
-        let served = (id.tier == stoa_model::Tier::Balancer).then(Served::default);
+        let served = id.tier.is_role().then(Served::default);
         self.next_pid += 1;
         let process = Process {
             pid: self.next_pid,
@@ -263,6 +263,7 @@ impl World {
 fn endpoint_of(spec: &Spec) -> stoa_model::Endpoint {
     match spec {
         Spec::Balancer(spec) => spec.control.clone(),
+        Spec::Splitter(spec) => spec.control.clone(),
         Spec::Web(spec) => spec.endpoint.clone(),
         Spec::App(spec) => spec.endpoint.clone(),
         Spec::Database(spec) => spec.endpoint.clone(),

@@ -92,7 +92,7 @@ pub(crate) fn end(world: &mut World) {
     let now = world.now;
     for (id, process) in &mut world.processes {
         let hangs = process.hangs_until > now;
-        let replaceable = matches!(id.tier, Tier::App | Tier::Web | Tier::Balancer);
+        let replaceable = matches!(id.tier, Tier::App | Tier::Web | Tier::Balancer | Tier::Splitter);
         if !well.iter().any(|other| other.tier == id.tier) {
             process.fades = None;
         }

@@ -23,15 +23,15 @@ pub(crate) fn forgive_meddling(world: &mut World) {
 
 /// No balancer sends requests to a process that has never been healthy.
 pub(crate) fn only_proven_is_sent_to(world: &World) -> Result<(), String> {
-    for (balancer, process) in &world.processes {
+    for (role, process) in &world.processes {
         let Some(served) = &process.served else { continue };
-        for route in served.routes.web.iter().chain(&served.routes.app) {
+        for route in served.routes.sent_by(role.tier) {
             if let Some((id, target)) = world.listening(&route.endpoint)
                 && !target.ever_healthy
                 && !target.excused
             {
                 return Err(format!(
-                    "{balancer} sends requests to {id}, which was never healthy since it started"
+                    "{role} sends requests to {id}, which was never healthy since it started"
                 ));
             }
         }
@@ -47,11 +47,11 @@ pub(crate) fn may_be_stopped(world: &World, id: InstanceId) -> Result<(), String
     if retiring.is_some_and(|since| world.now.since(since) > grace) {
         return Ok(());
     }
-    for (balancer, other) in &world.processes {
+    for (role, other) in &world.processes {
         let Some(served) = &other.served else { continue };
-        let mut routes = served.routes.web.iter().chain(&served.routes.app);
+        let mut routes = served.routes.sent_by(role.tier);
         if routes.any(|route| route.instance == id && route.started == process.started) {
-            return Err(format!("{id} is stopped while {balancer} sends requests to it"));
+            return Err(format!("{id} is stopped while {role} sends requests to it"));
         }
     }
     Ok(())
@@ -62,10 +62,11 @@ pub(crate) fn may_be_stopped(world: &World, id: InstanceId) -> Result<(), String
 pub(crate) fn may_be_forgotten(world: &World, next: &Roster) -> Result<(), String> {
     let kept = |id: &InstanceId| next.instances.contains_key(id) || world.intent.power == Power::Off;
     for id in world.roster.instances.keys().filter(|id| !kept(id)) {
+        let mut roles = world.processes.iter().filter(|(role, _)| id.tier.routed_by() == Some(role.tier));
         let names =
             |process: &Process| process.served.as_ref().is_some_and(|served| served.routes.names(*id));
-        if let Some((balancer, _)) = world.processes.iter().find(|(_, process)| names(process)) {
-            return Err(format!("{id} is forgotten while {balancer} sends requests to it"));
+        if let Some((role, _)) = roles.find(|(_, process)| names(process)) {
+            return Err(format!("{id} is forgotten while {role} sends requests to it"));
         }
     }
     Ok(())
@@ -124,8 +125,9 @@ pub(crate) fn ended_for_a_reason(world: &World) -> Result<(), String> {
 
 /// Whether a living balancer that still names `id` was silent for long.
 pub(crate) fn some_balancer_is_silent(world: &World, id: InstanceId) -> bool {
+    let mut roles = world.processes.iter().filter(|(role, _)| id.tier.routed_by() == Some(role.tier));
     let names = |process: &crate::world::Process| process.served.as_ref().is_some_and(|s| s.routes.names(id));
-    world.processes.values().any(names) && {
+    roles.any(|(_, process)| names(process)) && {
         let recent = |until: &Time| until.0 + 4_000 > world.now.0;
         let daemon = world.daemon.as_ref();
         daemon.is_none_or(|d| d.silent_until.values().any(recent) || world.now.since(d.since).0 < 5_000)

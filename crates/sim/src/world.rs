@@ -214,10 +214,10 @@ impl World {
             self.die(id, "exit status 1");
         }
         self.end_tasks();
-        for process in self.processes.values_mut() {
+        for (id, process) in &mut self.processes {
             process.ever_healthy |= process.healthy_from.is_some_and(|at| at <= now);
             if let Some(served) = &mut process.served {
-                served.arrive(now, &mut self.rng);
+                served.arrive(id.tier, now, &mut self.rng);
             }
         }
     }
@@ -267,7 +267,7 @@ impl World {
 
 impl Served {
     /// Routes that were sent arrive, requests come in and are answered.
-    fn arrive(&mut self, now: Time, rng: &mut Rng) {
+    fn arrive(&mut self, role: Tier, now: Time, rng: &mut Rng) {
         let (here, later) = self.coming.drain(..).partition(|(at, _)| *at <= now);
         self.coming = later;
         let here: Vec<(Time, Routes)> = here;
@@ -281,7 +281,7 @@ impl Served {
             requests.retain(|ends| *ends > now);
         }
         self.in_flight.retain(|_, requests| !requests.is_empty());
-        for route in self.routes.web.iter().chain(&self.routes.app) {
+        for route in self.routes.sent_by(role) {
             let lasts = if rng.chance(2) { 20_000 } else { 400 };
             let ends = Time(now.0 + rng.within(1, lasts));
             self.in_flight.entry(route.instance).or_default().push(ends);

@@ -1,6 +1,6 @@
 //! Application instances: started once what they are told about answers, replaced side by side.
 
-use super::{cache, database, release, start};
+use super::{cache, database, release, splitter, start};
 use crate::deploy;
 use crate::planner::Planner;
 use crate::replace;
@@ -28,6 +28,7 @@ fn ready(plan: &Planner<'_>, id: InstanceId) -> Result<(), (WaitKind, String)> {
         None => return Err((WaitKind::Progress, "a release is built".to_owned())),
     }
     database::ready(plan).map_err(|until| (WaitKind::Progress, until))?;
+    splitter::ready(plan).map_err(|until| (WaitKind::Progress, until))?;
     // One that died has run without the cache or will say so itself; a site must not shrink for it.
     if matches!(plan.sight().process(id), ProcessState::Exited(_)) {
         return Ok(());

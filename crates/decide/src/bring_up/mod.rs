@@ -5,5 +5,6 @@ pub(crate) mod balancer;
 pub(crate) mod cache;
 pub(crate) mod database;
 pub(crate) mod release;
+pub(crate) mod splitter;
 mod start;
 pub(crate) mod web;

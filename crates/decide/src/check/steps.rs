@@ -24,7 +24,7 @@ pub(super) fn not_below_the_minimum(case: &mut Case<'_>) {
             (false, Tier::App | Tier::Web) => {
                 (!case.retiring(id)).then(|| format!("{id} is healthy, is stopped and does not retire"))
             }
-            (false, Tier::Balancer) => last_balancer(case, id),
+            (false, Tier::Balancer | Tier::Splitter) => last_role(case, id),
             (false, Tier::Database) => sick_beside(case, id),
             (false, Tier::Cache) => None,
         };
@@ -45,11 +45,11 @@ fn others(case: &Case<'_>, id: InstanceId) -> Vec<InstanceId> {
     case.plan.roster.tier(id.tier).filter_map(staying).collect()
 }
 
-fn last_balancer(case: &Case<'_>, id: InstanceId) -> Option<String> {
+fn last_role(case: &Case<'_>, id: InstanceId) -> Option<String> {
     let stays = |other: &InstanceId| case.healthy(*other) && !case.stops().any(|stop| stop == *other);
     let left = others(case, id).iter().filter(|other| stays(other)).count();
-    (left == 0 && case.minimum(Tier::Balancer) > 0)
-        .then(|| format!("{id} is stopped and no other balancer is healthy"))
+    (left == 0 && case.minimum(id.tier) > 0)
+        .then(|| format!("{id} is stopped and no other {} is healthy", id.tier))
 }
 
 fn sick_beside(case: &Case<'_>, id: InstanceId) -> Option<String> {
@@ -125,6 +125,7 @@ pub(super) fn own_endpoint(case: &mut Case<'_>) {
 fn endpoint(spec: &Spec) -> &Endpoint {
     match spec {
         Spec::Balancer(spec) => &spec.control,
+        Spec::Splitter(spec) => &spec.control,
         Spec::Web(spec) => &spec.endpoint,
         Spec::App(spec) => &spec.endpoint,
         Spec::Database(spec) => &spec.endpoint,

@@ -18,7 +18,7 @@ fn a_site_comes_up_in_this_order() {
         story.push('\n');
     }
     insta::assert_snapshot!(story, @r#"
-    build 1-abcdef0, start balancer-1, start balancer-2, prepare database-1, prepare database-2, start cache-1, start web-1, start web-2
+    build 1-abcdef0, start balancer-1, start balancer-2, prepare database-1, prepare database-2, start splitter-1, start splitter-2, start cache-1, start web-1, start web-2
     start database-1, start database-2, publish 1-abcdef0
     promote database-1
     follow database-2, start app-1, start app-2

@@ -149,7 +149,7 @@ fn a_newcomer_that_serves_next_is_not_retired_for_the_old_one() {
             _ => None,
         });
         for detail in newest {
-            if let Detail::Balancer { report, .. } = detail {
+            if let Detail::Role { report, .. } = detail {
                 *report = Report::default();
             }
         }

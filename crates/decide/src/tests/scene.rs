@@ -184,7 +184,7 @@ impl Scene {
             }
             let healthy = matches!(running.health, Health::Healthy { .. });
             match &mut seen.detail {
-                Detail::Balancer { at, report } if healthy => {
+                Detail::Role { at, report } if healthy => {
                     *at = now;
                     report.serving = generation;
                 }
@@ -264,7 +264,9 @@ impl Scene {
         });
         let old = Time(0);
         seen.detail = match instance.tier {
-            stoa_model::Tier::Balancer => Detail::Balancer { at: old, report: Report::default() },
+            stoa_model::Tier::Balancer | stoa_model::Tier::Splitter => {
+                Detail::Role { at: old, report: Report::default() }
+            }
             stoa_model::Tier::Database => {
                 let status = DatabaseStatus { writable: false, ..remembered.unwrap_or_else(fresh_status) };
                 Detail::Database { at: old, status }
@@ -299,7 +301,7 @@ impl Scene {
 
     pub(crate) fn report(&mut self, instance: &str) -> &mut Report {
         match &mut self.seen(instance).detail {
-            Detail::Balancer { report, .. } => report,
+            Detail::Role { report, .. } => report,
             other => panic!("{instance} says nothing of routes: {other:?}"),
         }
     }

@@ -2,6 +2,7 @@
 //! table.
 
 mod app;
+mod database;
 mod deploy;
 mod variables;
 
@@ -11,8 +12,8 @@ use super::reader::{Reader, Section, choice, count, measure, text};
 use super::{Refusal, refuse, units};
 use crate::ids::{EnvironmentName, SiteName};
 use crate::site::{
-    BalancerTier, Bytes, CacheEngine, CacheTier, CommandLine, Count, DatabaseEngine, DatabaseTier, Domain,
-    Eviction, InnerPath, OnLostReplica, Site, UrlPath, WebTier,
+    BalancerTier, Bytes, CacheEngine, CacheTier, CommandLine, Count, Domain, Eviction, InnerPath, Site,
+    UrlPath, WebTier,
 };
 use crate::time::Millis;
 use std::collections::BTreeMap;
@@ -63,7 +64,9 @@ pub(super) fn site(reader: &mut Reader<'_>, folder: &Path, usual: &Usual) -> Opt
     let app = app::app(&mut reader.section("app"), written, given, folder);
     let web = web(&mut reader.section("web"), app.kind);
     let name = identity.as_ref().map(|(name, _)| name);
-    let database = database(&mut reader.section("database"), has_database, name);
+    let has_splitter = reader.has("splitter");
+    let splitter = database::splitter(&mut reader.section("splitter"), has_splitter && !has_database);
+    let database = database::database(&mut reader.section("database"), has_database, name, splitter);
     let deploy = deploy::deploy(&mut reader.section("deploy"), app.kind, &app.variables);
     let add_host = hosts(&mut reader.section("hosts"));
     reader.passes_over("environments");
@@ -170,49 +173,6 @@ fn hosts(hosts: &mut Section<'_, '_>) -> Option<CommandLine> {
     let words = provision.list("add", |value| text(value).map(str::to_owned))?;
     let words = words.into_iter().map(Spanned::into_inner).collect();
     CommandLine::from_words(words).map_err(|refusal| provision.complain("add", refusal)).ok()
-}
-
-fn database(database: &mut Section<'_, '_>, written: bool, site: Option<&SiteName>) -> Option<DatabaseTier> {
-    let engines = [("mariadb", DatabaseEngine::Mariadb), ("mysql", DatabaseEngine::Mysql)];
-    let engine = database.read("engine", |value| choice(value, &engines));
-    let replicas = database.read("replicas", |value| count(value, 0..=8));
-    let memory =
-        database.read("memory", |value| Bytes::parse_within(measure(value, "64MB")?, Bytes(16 << 20)..=TB));
-    let name = database.read("name", |value| schema_name(text(value)?));
-    let default = site.map(|site| site.to_string().replace('-', "_")).unwrap_or_default();
-    if written && !database.has("name") && is_system_schema(&default) {
-        let fix = format!("write name = \"{default}_site\"");
-        database
-            .complain("name", refuse(format!("{default}, after the site, is a schema of the server"), fix));
-    }
-    let replicas = replicas.unwrap_or(1);
-    let policies = [("block", OnLostReplica::Block), ("degrade", OnLostReplica::Degrade)];
-    let policy = database.read("on_lost_replica", |value| choice(value, &policies));
-    let usual = if replicas >= 2 { OnLostReplica::Block } else { OnLostReplica::Degrade };
-    let tier = DatabaseTier {
-        engine: engine.unwrap_or(DatabaseEngine::Mariadb),
-        replicas,
-        on_lost_replica: policy.unwrap_or(usual),
-        name: name.unwrap_or(default),
-        memory: memory.unwrap_or(Bytes(256 << 20)),
-    };
-    written.then_some(tier)
-}
-
-fn schema_name(name: &str) -> Result<String, Refusal> {
-    let fix = "write 1 to 64 of a-z, 0-9 and _, beginning with a letter, such as \"my_shop\"";
-    let plain = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-    if !plain || name.len() > 64 || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
-        return Err(refuse("it is no plain name of a schema", fix));
-    }
-    if is_system_schema(name) {
-        return Err(refuse("it is a schema of the server's own", fix));
-    }
-    Ok(name.to_owned())
-}
-
-fn is_system_schema(name: &str) -> bool {
-    matches!(name, "mysql" | "sys" | "information_schema" | "performance_schema")
 }
 
 fn cache(cache: &mut Section<'_, '_>, written: bool) -> Option<CacheTier> {

@@ -3,8 +3,8 @@
 
 use super::State;
 use crate::store::Store;
-use stoa_model::HostId;
 use stoa_model::observed::Detail;
+use stoa_model::{HostId, Tier};
 use stoa_tiers::host::usage::{HostUsage, Usage};
 use stoa_watch::metrics::{Exposition, HostPressure, HostUse, ProcessUse};
 
@@ -14,7 +14,9 @@ pub(super) async fn exposition(state: &State) -> String {
     if let (Ok((roster, _)), Ok(observed)) = (state.store.decided().await, state.store.observed().await) {
         text.site(&roster, &observed);
         for (id, seen) in observed.hosts.values().flat_map(|host| &host.instances) {
-            if let Detail::Balancer { report, .. } = &seen.detail {
+            if let Detail::Role { report, .. } = &seen.detail
+                && id.tier == Tier::Balancer
+            {
                 text.balancer(*id, report);
             }
         }

@@ -112,7 +112,7 @@ impl View<'_> {
     fn software(&self, tier: Tier) -> String {
         let site = &self.intent.site;
         match tier {
-            Tier::Balancer => "stoa".to_owned(),
+            Tier::Balancer | Tier::Splitter => "stoa".to_owned(),
             Tier::Web => "nginx".to_owned(),
             Tier::App => match &site.app {
                 Some(app) if app.kind == AppKind::Php => "php-fpm".to_owned(),
@@ -213,7 +213,7 @@ impl View<'_> {
                 (false, _) => (InstanceState::Starting, Some("not routed to yet".to_owned())),
             },
             Tier::Database => self.database(id, seen),
-            Tier::Balancer | Tier::Cache => (InstanceState::Serving, None),
+            Tier::Balancer | Tier::Splitter | Tier::Cache => (InstanceState::Serving, None),
         }
     }
 
@@ -248,7 +248,7 @@ impl View<'_> {
 
     fn reports(&self) -> impl Iterator<Item = &stoa_model::control::Report> {
         self.hosts().flat_map(|host| host.instances.values()).filter_map(|seen| match &seen.detail {
-            Detail::Balancer { report, .. } => Some(report),
+            Detail::Role { report, .. } => Some(report),
             _ => None,
         })
     }
@@ -259,7 +259,7 @@ impl View<'_> {
 
     fn in_flight(&self, id: InstanceId) -> Option<u32> {
         let held = self.reports().filter_map(|report| report.instances.get(&id)).map(|u| u.in_flight);
-        matches!(id.tier, Tier::App | Tier::Web).then(|| held.sum())
+        id.tier.routed_by().map(|_| held.sum())
     }
 
     fn build(&self) -> BuildStatus {

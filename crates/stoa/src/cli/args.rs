@@ -349,7 +349,9 @@ fn release(text: &str) -> Result<ReleaseName, String> {
 fn tier(text: &str) -> Result<Tier, String> {
     text.parse().map_err(|_| match text.parse::<InstanceId>() {
         Ok(id) => said("it names one instance, and a whole tier is meant", &format!("write {}", id.tier)),
-        Err(_) => said("there is no such tier", "the tiers are app, web, balancer, database and cache"),
+        Err(_) => {
+            said("there is no such tier", "the tiers are app, web, balancer, splitter, database and cache")
+        }
     })
 }
 
@@ -362,7 +364,10 @@ fn tier_count(text: &str) -> Result<(Tier, u16), String> {
             return Err(said(why, "set [database] replicas in stoa.toml, then: stoa up"));
         }
         Tier::Cache => {
-            return Err(said("the cache is one server in this version", "scale app, web or balancer"));
+            return Err(said(
+                "the cache is one server in this version",
+                "scale app, web, balancer or splitter",
+            ));
         }
         tier => tier,
     };
@@ -383,7 +388,7 @@ fn log_target(text: &str) -> Result<LogTarget, String> {
     let instance = || text.parse().map(LogTarget::Instance);
     text.parse().map(LogTarget::Tier).or_else(|_| instance()).map_err(|_| {
         let next =
-            "name app, web, balancer, database, cache, an instance such as app-1, daemon, build or deploy";
+            "name app, web, balancer, splitter, database, cache, an instance such as app-1, daemon, build or deploy";
         said("it is neither a tier nor an instance", next)
     })
 }

@@ -103,7 +103,7 @@ impl Checks {
         });
         self.shared.monitor.keep(|id| running.iter().any(|subject| subject.instance == id));
         let (now, needed, hurry) = (clock::now(), state.needed.max(1), state.hurry);
-        for subject in running.into_iter().filter(|subject| subject.instance.tier != Tier::Balancer) {
+        for subject in running.into_iter().filter(|subject| !subject.instance.tier.is_role()) {
             let asked = state.asked.entry(subject.instance).or_insert(Asked {
                 started: subject.started,
                 last: None,
@@ -201,7 +201,7 @@ async fn ask(shared: Arc<Shared>, subject: Subject) {
             }
             Err(error) => Err(error),
         },
-        Some(Spec::Balancer(_)) => Ok(()),
+        Some(Spec::Balancer(_) | Spec::Splitter(_)) => Ok(()),
         None => {
             Err("it was started by another version of Stoa, which wrote down nothing to check".to_owned())
         }

@@ -1,13 +1,14 @@
-//! The listening sockets that visitors and nginx connect to. They belong to the daemon and outlive any
+//! The listening sockets that visitors, nginx and applications connect to. They belong to the daemon and outlive any
 //! role; after the daemon's own death they are fetched back from a living one.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use stoa_model::Endpoint;
+use stoa_model::{Endpoint, Tier};
 use stoa_tiers::host::users::Users;
 use stoa_tiers::host::{HostError, listeners};
 use stoa_traffic::http::control::Client;
@@ -16,6 +17,8 @@ use stoa_traffic::http::control::Client;
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// nginx, of another user in the same group, connects to the app face.
 const APP_FACE_MODE: u32 = 0o660;
+/// Applications, likewise, connect to the splitters' socket.
+const SQL_SOCKET_MODE: u32 = 0o660;
 
 /// The listening sockets.
 #[derive(Debug, Default)]
@@ -30,21 +33,25 @@ struct Held {
     /// The address that is, or is about to be, the site's: its socket stays whatever becomes of the roles.
     claimed: Option<SocketAddr>,
     app: Option<OwnedFd>,
+    sql: Option<SqlFace>,
+}
+
+/// What the splitters accept from.
+#[derive(Debug)]
+struct SqlFace {
+    address: SocketAddr,
+    tcp: OwnedFd,
+    unix: OwnedFd,
 }
 
 impl Faces {
     /// Asks living roles for the sockets that a dead daemon gave them.
-    pub(crate) async fn fetch_back(&self, roles: impl Iterator<Item = &Endpoint>) {
-        for endpoint in roles {
+    pub(crate) async fn fetch_back(&self, roles: impl Iterator<Item = (Tier, &Endpoint)>) {
+        for (tier, endpoint) in roles {
             let Endpoint::Unix(socket) = endpoint else { continue };
             match tokio::time::timeout(ANSWERS_WITHIN, fetch(socket)).await {
-                Ok(Ok((web, app))) => match web_address(&web) {
-                    Some(address) => {
-                        let mut held = self.held();
-                        held.web.insert(address, web);
-                        held.claimed = Some(address);
-                        held.app.get_or_insert(app);
-                    }
+                Ok(Ok((tcp, unix))) => match tcp_address(&tcp) {
+                    Some(address) => self.held().keep(tier, address, tcp, unix),
                     None => tracing::warn!("{endpoint} gave back a socket without an address"),
                 },
                 Ok(Err(error)) => tracing::warn!("{endpoint} gave no sockets back: {error}"),
@@ -86,8 +93,42 @@ impl Faces {
         copy
     }
 
+    /// The sockets that applications connect to for the database, opened where they are not held yet. Another
+    /// address than before is a new one, chosen because the old one was taken.
+    pub(crate) fn sql(
+        &self,
+        address: SocketAddr,
+        path: &Path,
+        users: &Users,
+    ) -> Result<(OwnedFd, OwnedFd), HostError> {
+        let mut held = self.held();
+        if held.sql.as_ref().is_none_or(|sql| sql.address != address) {
+            held.sql = None;
+            let tcp = listeners::sql_face(address)?;
+            let unix = listeners::unix_listener(path, SQL_SOCKET_MODE, users)?;
+            held.sql = Some(SqlFace { address, tcp, unix });
+        }
+        let endpoint = Endpoint::Tcp(address);
+        let missing = || io::Error::other("it was closed");
+        let Some(sql) = &held.sql else { return Err(HostError::Listen { endpoint, source: missing() }) };
+        Ok((duplicate(&sql.tcp, endpoint)?, duplicate(&sql.unix, Endpoint::Unix(path.to_owned()))?))
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// Keeps what a role of this tier gave back.
+    fn keep(&mut self, tier: Tier, address: SocketAddr, tcp: OwnedFd, unix: OwnedFd) {
+        if tier == Tier::Splitter {
+            self.sql.get_or_insert(SqlFace { address, tcp, unix });
+            return;
+        }
+        self.web.insert(address, tcp);
+        self.claimed = Some(address);
+        self.app.get_or_insert(unix);
     }
 }
 
@@ -96,7 +137,7 @@ async fn fetch(socket: &Path) -> Result<(OwnedFd, OwnedFd), Box<dyn std::error::
     Ok(client.fetch_listeners().await?)
 }
 
-fn web_address(socket: &OwnedFd) -> Option<SocketAddr> {
+fn tcp_address(socket: &OwnedFd) -> Option<SocketAddr> {
     SocketAddr::try_from(rustix::net::getsockname(socket.as_fd()).ok()?).ok()
 }
 

@@ -5,6 +5,7 @@
 
 mod act;
 mod cluster;
+mod role;
 mod source;
 
 pub(crate) use source::{Numbering, TakenRelease, would_take};
@@ -79,8 +80,8 @@ impl Hands {
             }
         });
         let faces = Faces::default();
-        let living = balancers(&processes);
-        faces.fetch_back(living.values().map(|(_, endpoint)| endpoint)).await;
+        let living = roles(&processes);
+        faces.fetch_back(living.iter().map(|(id, (_, endpoint))| (id.tier, endpoint))).await;
         Ok(Hands {
             checks: Checks::new(processes.clone(), paths.clone(), credentials.clone(), wake.clone()),
             links: Links::new(wake),
@@ -124,8 +125,8 @@ impl Hands {
 
     /// Looks at everything, and has checked what is due.
     pub(crate) async fn look(&self) -> Look {
-        self.links.keep(&balancers(&self.processes));
-        self.hear_balancers();
+        self.links.keep(&roles(&self.processes));
+        self.hear_roles();
         self.close_unused_faces();
         self.checks.run_due();
         let mut instances = BTreeMap::new();
@@ -155,12 +156,13 @@ impl Hands {
         }
     }
 
-    /// Lets every balancer serve by these routes, and looks at what else was decided.
+    /// Lets every role serve by these routes, and looks at what else was decided.
     pub(crate) fn publish(&self, intent: &Intent, routes: &Routes, roster: &Roster) {
         self.links.publish(routes);
         self.checks.need(intent.site.deploy.checks);
         self.checks.hurry(roster.database.handover.is_some());
-        let given = roster.instances.values().filter_map(|place| place.endpoint.port()).collect();
+        let endpoints = roster.instances.values().map(|place| &place.endpoint).chain(&roster.sql_face);
+        let given = endpoints.filter_map(Endpoint::port).collect();
         *self.given.lock().unwrap_or_else(PoisonError::into_inner) = given;
     }
 
@@ -175,9 +177,9 @@ impl Hands {
         });
     }
 
-    /// A balancer that reports is healthy: it serves by the routes it names.
-    fn hear_balancers(&self) {
-        for subject in self.processes.running().iter().filter(|s| s.instance.tier == Tier::Balancer) {
+    /// A role that reports is healthy: it serves by the routes it names.
+    fn hear_roles(&self) {
+        for subject in self.processes.running().iter().filter(|s| s.instance.tier.is_role()) {
             if let Some(heard) = self.links.heard(subject.instance).filter(|h| h.started == subject.started) {
                 let silent = clock::now().since(heard.at) > super::checks::SILENT;
                 let result = if silent { Err("it has not reported for a while".to_owned()) } else { Ok(()) };
@@ -189,10 +191,12 @@ impl Hands {
     fn detail(&self, id: InstanceId, process: &ProcessState) -> Detail {
         let ProcessState::Running(running) = process else { return Detail::None };
         match id.tier {
-            Tier::Balancer => match self.links.heard(id).filter(|heard| heard.started == running.started) {
-                Some(heard) => Detail::Balancer { at: heard.at, report: heard.report },
-                None => Detail::None,
-            },
+            Tier::Balancer | Tier::Splitter => {
+                match self.links.heard(id).filter(|heard| heard.started == running.started) {
+                    Some(heard) => Detail::Role { at: heard.at, report: heard.report },
+                    None => Detail::None,
+                }
+            }
             Tier::Database => self.checks.database(id, running.started),
             _ => Detail::None,
         }
@@ -228,11 +232,22 @@ impl Hands {
     }
 }
 
-fn balancers(processes: &Processes) -> BTreeMap<InstanceId, (stoa_model::Time, Endpoint)> {
+/// Every role that runs, with its start and control socket.
+fn roles(processes: &Processes) -> BTreeMap<InstanceId, (Time, Endpoint)> {
     let running = processes.running();
-    let roles = running.into_iter().filter_map(|subject| match subject.spec {
-        Some(Spec::Balancer(spec)) => Some((subject.instance, (subject.started, spec.control))),
-        _ => None,
+    let roles = running.into_iter().filter_map(|subject| {
+        let control = match subject.spec? {
+            Spec::Balancer(spec) => spec.control,
+            Spec::Splitter(spec) => spec.control,
+            Spec::Web(_) | Spec::App(_) | Spec::Database(_) | Spec::Cache(_) => return None,
+        };
+        Some((subject.instance, (subject.started, control)))
     });
     roles.collect()
+}
+
+fn balancers(processes: &Processes) -> BTreeMap<InstanceId, (Time, Endpoint)> {
+    let mut roles = roles(processes);
+    roles.retain(|id, _| id.tier == Tier::Balancer);
+    roles
 }

@@ -112,10 +112,10 @@ impl<S: Store> Operator<S> {
         let ScaleRequest { tier, instances } = request;
         let Ok(_turn) = self.turn.try_lock() else { return Err(busy()) };
         let mut intent = self.intent().await?;
-        if !matches!(tier, Tier::App | Tier::Web | Tier::Balancer) {
+        if !matches!(tier, Tier::App | Tier::Web | Tier::Balancer | Tier::Splitter) {
             return Err(Problem {
                 what: format!("{tier} cannot be scaled by count"),
-                why: "this version scales app, web and balancer".to_owned(),
+                why: "this version scales app, web, balancer and splitter".to_owned(),
                 next: if tier == Tier::Database {
                     "set [database] replicas in stoa.toml and run: stoa up".to_owned()
                 } else {

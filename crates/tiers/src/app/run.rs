@@ -118,8 +118,10 @@ pub fn environment(
         set("PORT", address.port().to_string());
     }
     if let Some(database) = &spec.database {
-        set("DATABASE_URL", database_url(&database.primary, database, credentials));
-        set("DATABASE_REPLICA_URL", database_url(&database.replica, database, credentials));
+        let url = database_url(database, credentials);
+        // The splitters send reads to the replicas by themselves; an application that tells the two apart may.
+        set("DATABASE_REPLICA_URL", url.clone());
+        set("DATABASE_URL", url);
     }
     if let Some(cache) = &spec.cache {
         let (name, url) = cache_url(cache, credentials);
@@ -235,9 +237,9 @@ fn caller() -> String {
     std::env::var("USER").unwrap_or_else(|_| "stoa".to_owned())
 }
 
-fn database_url(endpoint: &Endpoint, access: &DatabaseAccess, credentials: &Credentials) -> String {
+fn database_url(access: &DatabaseAccess, credentials: &Credentials) -> String {
     let (user, password) = (accounts::APP, encoded(credentials.app()));
-    match endpoint {
+    match &access.address {
         Endpoint::Tcp(address) => format!("mysql://{user}:{password}@{address}/{}", access.name),
         Endpoint::Unix(path) => {
             let socket = encoded(&path.to_string_lossy());

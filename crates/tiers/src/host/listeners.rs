@@ -16,13 +16,22 @@ const BACKLOG: i32 = 4096;
 
 /// Listens where visitors connect. Not blocking, closed in programs that are not given it on purpose.
 pub fn web_face(address: SocketAddr) -> Result<OwnedFd, HostError> {
+    tcp_face(address, "stop it or set [balancer] listen to another port")
+}
+
+/// Listens where applications reach the database, likewise.
+pub fn sql_face(address: SocketAddr) -> Result<OwnedFd, HostError> {
+    tcp_face(address, "the splitters move to another port")
+}
+
+fn tcp_face(address: SocketAddr, advice: &'static str) -> Result<OwnedFd, HostError> {
     let endpoint = Endpoint::Tcp(address);
     listen_tcp(address).map_err(|error| {
         if error.kind() != io::ErrorKind::AddrInUse {
             return HostError::Listen { endpoint, source: error };
         }
         let by = Port::try_from(address.port()).ok().and_then(ports::who_listens);
-        HostError::Taken { endpoint, by, advice: "stop it or set [balancer] listen to another port" }
+        HostError::Taken { endpoint, by, advice }
     })
 }
 

@@ -3,17 +3,17 @@
 //! Decides how long is waited for a head and how the connection ends. What is answered is decided in
 //! `forward`.
 
-use super::buffer::Buffer;
-use super::deadline::Deadline;
 use super::forward::{self, Job};
 use super::limits::HEAD_MAX;
 use super::listener::Origin;
 use super::pages::{Page, RETRY_AFTER};
 use super::request::{self, Refusal, Visitor};
 use super::scan::{Head, Scan};
-use super::stream::{Stop, Stream, fill, write_all};
 use super::table::Face;
 use super::worker::{Buffers, Worker};
+use crate::buffer::Buffer;
+use crate::deadline::Deadline;
+use crate::stream::{Stop, Stream, fill, write_all};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;

@@ -5,16 +5,16 @@
 //! that is `forward`'s.
 
 use super::body::{Body, Framing, write_size_line};
-use super::buffer::Buffer;
 use super::connection::Connection;
-use super::deadline::Deadline;
 use super::forward::Job;
 use super::headers;
 use super::limits::{BODY_BUFFER, HEAD_MAX, Limits, STREAM_BUFFER};
 use super::response::{self, Kind, Response, Towards};
 use super::scan::Scan;
-use super::stream::{ReadHalf, Stop, Stream, WriteHalf, fill, write_all};
 use super::worker::{Buffers, Worker};
+use crate::buffer::Buffer;
+use crate::deadline::Deadline;
+use crate::stream::{ReadHalf, Stop, Stream, WriteHalf, fill, write_all};
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
 use std::pin::pin;

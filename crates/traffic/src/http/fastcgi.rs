@@ -5,15 +5,15 @@
 //! Of the protocol it reads the method and the status, and changes nothing.
 
 use super::balance::Tried;
-use super::buffer::Buffer;
-use super::deadline::Deadline;
 use super::limits::{BODY_BUFFER, TRIES_MAX};
 use super::pages::RETRY_AFTER;
 use super::relay::{Pipe, poll_both};
-use super::stream::{ReadHalf, Stream, WriteHalf, fill, write_all};
 use super::table::Face;
 use super::ticket::{NoInstance, Ticket};
 use super::worker::Worker;
+use crate::buffer::Buffer;
+use crate::deadline::Deadline;
+use crate::stream::{ReadHalf, Stream, WriteHalf, fill, write_all};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;

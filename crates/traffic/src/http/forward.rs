@@ -6,16 +6,16 @@
 
 use super::balance::Tried;
 use super::body::{Body, Framing};
-use super::buffer::Buffer;
 use super::connection::{Connection, Next};
 use super::exchange::{Answered, Failure, Flow, exchange};
 use super::limits::{BODY_BUFFER, HEAD_MAX, TRIES_MAX};
 use super::pages::{Page, RETRY_AFTER};
 use super::request::{Request, RequestId};
-use super::stream::{Stop, Stream, fill};
 use super::ticket::{NoInstance, Ticket};
 use super::tunnel;
 use super::worker::Buffers;
+use crate::buffer::Buffer;
+use crate::stream::{Stop, Stream, fill};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 

@@ -3,9 +3,9 @@
 
 use super::connection;
 use super::fastcgi;
-use super::stream::Stream;
 use super::table::Face;
 use super::worker::Worker;
+use crate::stream::Stream;
 use std::fmt::Write;
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -9,16 +9,14 @@
 //! `connection` reads requests one after another; `forward` sends and tries again, with the instance that
 //! `ticket` chooses or waits for; `exchange` is one request to one instance.
 
-pub mod control;
-pub mod inherit;
 pub mod limits;
 pub mod role;
 
+pub use crate::control;
+
 pub(crate) mod balance;
 pub(crate) mod body;
-pub(crate) mod buffer;
 pub(crate) mod connection;
-pub(crate) mod deadline;
 pub(crate) mod exchange;
 pub(crate) mod fastcgi;
 pub(crate) mod forward;
@@ -32,9 +30,7 @@ pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod scan;
-pub(crate) mod stats;
 pub(crate) mod steward;
-pub(crate) mod stream;
 pub(crate) mod table;
 pub(crate) mod target;
 pub(crate) mod ticket;

@@ -1,7 +1,7 @@
 //! Unused connections to one instance, kept by one thread.
 
-use super::stream::Stream;
 use super::table::Upstream;
+use crate::stream::Stream;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Asks an ejected instance whether it is well again. Runs beside the traffic, never in its way.
 
 use super::limits::{HEAD_MAX, Limits};
-use super::stream::Stream;
 use super::table::{Face, Upstream};
+use crate::stream::Stream;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -3,7 +3,7 @@
 //! Decides whose turn it is and who is woken, never whether an instance is free. A request that finds one
 //! at once touches nothing here but this thread's counters and, where places are bounded, one number.
 
-use super::stats::bump;
+use crate::stats::bump;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};

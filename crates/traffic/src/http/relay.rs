@@ -1,9 +1,9 @@
 //! Bytes from one connection to another, with back-pressure and half-close: tunnels and FastCGI.
 
-use super::buffer::Buffer;
 use super::limits::STREAM_BUFFER;
-use super::stream::{ReadHalf, WriteHalf};
 use super::websocket::Frames;
+use crate::buffer::Buffer;
+use crate::stream::{ReadHalf, WriteHalf};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

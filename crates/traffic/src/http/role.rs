@@ -1,10 +1,11 @@
 //! A balancer role from its start to its end: threads, the control socket, and the drain at SIGTERM.
 
-pub use super::inherit::{InheritError, inherited_sockets};
 pub use super::limits::Limits;
 use super::steward::Steward;
 use super::table::Shared;
 use super::worker::{Command, Worker};
+use crate::inherit;
+pub use crate::inherit::InheritError;
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
@@ -13,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use stoa_model::control::socket_names;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -53,6 +55,20 @@ pub enum RoleError {
     /// A thread ended though nobody told it to. Another role serves; this one has to be started again.
     #[error("a serving thread ended unexpectedly")]
     ThreadEnded,
+}
+
+/// Takes over the sockets that the environment names, for a role with so many threads. To be called once,
+/// before anything else opens a file.
+pub fn inherited_sockets(threads: usize) -> Result<RoleConfig, InheritError> {
+    let names = [socket_names::WEB_FACE, socket_names::APP_FACE, socket_names::CONTROL];
+    let [web, app, control] = inherit::sockets(names)?;
+    Ok(RoleConfig {
+        web_face: TcpListener::from(web),
+        app_face: UnixListener::from(app),
+        control: UnixListener::from(control),
+        threads,
+        limits: Limits::default(),
+    })
 }
 
 /// Serves until SIGTERM has come and everything open has ended.

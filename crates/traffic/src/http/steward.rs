@@ -3,11 +3,11 @@
 //!
 //! Decides which instance is the same as before. Runs on a thread of its own, off the traffic.
 
-use super::control::{ControlError, Wire};
 use super::limits::Limits;
 use super::probe;
 use super::table::{Face, Instance, Shared, Table, Upstream};
 use super::worker::Command;
+use crate::control::{ControlError, Wire};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -225,6 +225,7 @@ impl Steward {
             web_face: self.shared.web.counters.total(),
             app_face: self.shared.app.counters.total(),
             app_queue: self.shared.app.queue.report(),
+            sql: None,
         }
     }
 }

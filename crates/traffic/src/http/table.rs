@@ -5,7 +5,7 @@
 
 use super::limits::Limits;
 use super::queue::Queue;
-use super::stats::Counters;
+use crate::stats::Counters;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -5,10 +5,10 @@
 use super::balance::{self, Terms, Tried};
 use super::pages::RETRY_AFTER;
 use super::pool::Slot;
-use super::stats::Shard;
-use super::stream::Stream;
 use super::table::{Face, InFlight};
 use super::worker::Worker;
+use crate::stats::Shard;
+use crate::stream::Stream;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;

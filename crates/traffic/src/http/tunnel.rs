@@ -3,15 +3,15 @@
 //! Decides when a tunnel is closed while its role drains or its instance retires, and closes a WebSocket the way its protocol has it, so
 //! that the client connects again instead of reporting an error.
 
-use super::buffer::Buffer;
 use super::connection::Connection;
 use super::limits::STREAM_BUFFER;
 use super::pool::Slot;
 use super::relay::{Pipe, poll_both};
 use super::request::Upgrade;
-use super::stream::{Stream, write_all};
 use super::websocket::GOING_AWAY;
 use super::worker::{Buffers, Worker};
+use crate::buffer::Buffer;
+use crate::stream::{Stream, write_all};
 use std::future::{Future, poll_fn};
 use std::mem::take;
 use std::pin::pin;

@@ -5,12 +5,12 @@
 //! request.
 
 use super::balance::{Rng, Terms};
-use super::buffer::Buffer;
 use super::listener;
 use super::pool::Slot;
 use super::request::RequestId;
-use super::stats::Shard;
 use super::table::{Face, Shared, Table};
+use crate::buffer::Buffer;
+use crate::stats::Shard;
 use std::cell::{Cell, Ref, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;

@@ -115,6 +115,7 @@ mod tests {
             web_face: web,
             app_face: Traffic::default(),
             app_queue: Queue { arrived: 100, waiting: 2, waited_us: 1_250_000, shed: 5 },
+            sql: None,
         };
         let mut metrics = Exposition::new();
         metrics.balancer(InstanceId::new(Tier::Balancer, 1), &report);

@@ -2,15 +2,13 @@
 
 use super::Hands;
 use crate::daemon::start::own_program;
-use std::os::fd::OwnedFd;
-use stoa_model::control::socket_names;
 use stoa_model::site::CommandLine;
-use stoa_model::spec::{AppSpec, BalancerSpec};
-use stoa_model::{Action, Endpoint, InstanceId, Millis, Spec, TaskId, Tier};
+use stoa_model::spec::AppSpec;
+use stoa_model::{Action, InstanceId, Millis, Spec, TaskId, Tier};
 use stoa_tiers::app::task::{self, Task};
 use stoa_tiers::app::{self, Build};
-use stoa_tiers::host::launch::{Launch, Limits, RunAs, StopSignal};
-use stoa_tiers::host::{Secrets, files, listeners, programs};
+use stoa_tiers::host::launch::RunAs;
+use stoa_tiers::host::{Secrets, files};
 use stoa_tiers::{cache, database, nginx};
 
 impl Hands {
@@ -80,6 +78,7 @@ impl Hands {
         let (launch, inherited) = match spec {
             Spec::Balancer(balancer) => self.balancer_launch(instance, balancer)?,
             Spec::Web(web) => (nginx::launch(instance, web, paths).map_err(|e| e.to_string())?, Vec::new()),
+            Spec::Splitter(splitter) => self.splitter_launch(instance, splitter)?,
             Spec::App(app) => {
                 let secrets = Secrets::open(paths).values(&app.secrets.names);
                 let secrets = secrets.map_err(|e| e.to_string())?;
@@ -96,49 +95,6 @@ impl Hands {
         };
         let started = self.processes.start(launch, inherited).await.map_err(|error| error.to_string())?;
         Ok(format!("{instance} started as pid {}", started.pid))
-    }
-
-    fn balancer_launch(
-        &self,
-        instance: InstanceId,
-        spec: &BalancerSpec,
-    ) -> Result<(Launch, Vec<(String, OwnedFd)>), String> {
-        let told = |error: stoa_tiers::host::HostError| error.to_string();
-        let web = self.faces.web(spec.web_face).map_err(told)?;
-        let app = self.faces.app(&self.paths.app_face(), &self.users).map_err(told)?;
-        let Endpoint::Unix(control) = &spec.control else {
-            return Err("a role needs a control socket".to_owned());
-        };
-        let folder = self.paths.instance(instance);
-        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let control = listeners::unix_listener(control, 0o600, &self.users).map_err(told)?;
-        let mut argv = vec![
-            own_program().into_os_string(),
-            "role".into(),
-            "balancer".into(),
-            "--name".into(),
-            instance.to_string().into(),
-        ];
-        if let Some(user) = self.users.of(RunAs::Tier(Tier::Balancer)) {
-            argv.extend(["--user".into(), format!("{}:{}", user.uid, user.gid).into()]);
-        }
-        let launch = Launch {
-            instance,
-            argv,
-            environment: programs::environment(),
-            directory: "/".into(),
-            user: RunAs::Daemon,
-            limits: Limits::default(),
-            stop_signal: StopSignal::Term,
-            spec: Spec::Balancer(spec.clone()),
-            release: None,
-            files: Vec::new(),
-            folders: Vec::new(),
-            held: None,
-        };
-        let inherited =
-            [(socket_names::WEB_FACE, web), (socket_names::APP_FACE, app), (socket_names::CONTROL, control)];
-        Ok((launch, inherited.map(|(name, socket)| (name.to_owned(), socket)).into()))
     }
 
     async fn reload(&self, instance: InstanceId, spec: &Spec) -> Result<String, String> {

@@ -1,7 +1,7 @@
 //! One connection, TCP or Unix, and reading and writing it with a time-out.
 
-use super::buffer::Buffer;
-use super::deadline::Deadline;
+use crate::buffer::Buffer;
+use crate::deadline::Deadline;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;

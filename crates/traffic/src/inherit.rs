@@ -1,12 +1,7 @@
 //! Listening sockets from the process that started this one, as sd_listen_fds(3) has it.
 #![allow(unsafe_code)]
 
-use super::limits::Limits;
-use super::role::RoleConfig;
-use std::net::TcpListener;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixListener;
-use stoa_model::control::socket_names;
 
 /// The first descriptor that is passed.
 const FIRST: RawFd = 3;
@@ -38,9 +33,9 @@ pub enum InheritError {
     NotOpen(RawFd, &'static str),
 }
 
-/// Takes over the sockets that the environment names, for a role with so many threads. To be called once,
-/// before anything else opens a file.
-pub fn inherited_sockets(threads: usize) -> Result<RoleConfig, InheritError> {
+/// Takes over the sockets of these names, in their order. To be called once, before anything else opens a
+/// file.
+pub fn sockets<const N: usize>(wanted: [&'static str; N]) -> Result<[OwnedFd; N], InheritError> {
     let named = |name: &str| std::env::var(name).unwrap_or_default();
     let pid = named("LISTEN_PID");
     if !pid.is_empty() {
@@ -52,16 +47,16 @@ pub fn inherited_sockets(threads: usize) -> Result<RoleConfig, InheritError> {
     }
     let count = number("LISTEN_FDS", &named("LISTEN_FDS"))?;
     let names = named("LISTEN_FDNAMES");
-    let place = |wanted| find(wanted, count, &names);
-    let (web, app, control) =
-        (place(socket_names::WEB_FACE)?, place(socket_names::APP_FACE)?, place(socket_names::CONTROL)?);
-    Ok(RoleConfig {
-        web_face: TcpListener::from(take(web, socket_names::WEB_FACE)?),
-        app_face: UnixListener::from(take(app, socket_names::APP_FACE)?),
-        control: UnixListener::from(take(control, socket_names::CONTROL)?),
-        threads,
-        limits: Limits::default(),
-    })
+    // All are found before the first is taken over: who lacks one keeps none.
+    let mut places = [0; N];
+    for (place, name) in places.iter_mut().zip(wanted) {
+        *place = find(name, count, &names)?;
+    }
+    let mut taken = Vec::with_capacity(N);
+    for (place, name) in places.into_iter().zip(wanted) {
+        taken.push(take(place, name)?);
+    }
+    taken.try_into().map_err(|_| InheritError::Missing("", names))
 }
 
 fn number(name: &'static str, value: &str) -> Result<u32, InheritError> {
