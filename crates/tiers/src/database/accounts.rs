@@ -1,7 +1,6 @@
 //! Who may do what in a database server of ours, as the SQL that makes a new data folder so.
 
 use super::DatabaseError;
-use super::client::Client;
 use crate::host::credentials::Credentials;
 
 /// What the application logs in as.
@@ -24,10 +23,7 @@ pub(super) const OWN_SCHEMA: &str = "stoa$";
 pub(super) const COLLATION: &str = "utf8mb4_unicode_520_ci";
 
 /// What the one that observes needs: counters, replication, sessions, and the list of a primary's replicas.
-const OBSERVING: [&str; 4] = ["BINLOG MONITOR", "SLAVE MONITOR", "PROCESS", LISTING];
-
-/// Earlier data folders were made without it.
-const LISTING: &str = "REPLICATION MASTER ADMIN";
+const OBSERVING: [&str; 4] = ["BINLOG MONITOR", "SLAVE MONITOR", "PROCESS", "REPLICATION MASTER ADMIN"];
 
 /// Schemas that the server needs for itself.
 const RESERVED: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
@@ -70,18 +66,6 @@ pub(super) fn statements(schema: &str, credentials: &Credentials) -> Result<Stri
     account(MONITOR, "localhost", credentials.monitor(), &monitor);
     account(ADMIN, "localhost", credentials.admin(), &["ALL PRIVILEGES ON *.*".to_owned()]);
     Ok(sql.join("\n") + "\n")
-}
-
-/// Gives an earlier data folder the rights that came since. Not in the binlog: each server does it for itself.
-pub(super) async fn complete(client: &mut Client, verb: &'static str) -> Result<(), DatabaseError> {
-    let query = format!(
-        "SELECT COUNT(*) FROM information_schema.user_privileges \
-         WHERE grantee = \"'{MONITOR}'@'localhost'\" AND privilege_type = '{LISTING}'"
-    );
-    if client.first(verb, query).await? == Some(0u64) {
-        client.run(verb, format!("GRANT {LISTING} ON *.* TO '{MONITOR}'@'localhost'")).await?;
-    }
-    Ok(())
 }
 
 /// `name` as a quoted identifier.

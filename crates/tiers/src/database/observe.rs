@@ -161,7 +161,7 @@ async fn put(client: &mut Client) -> Result<Vec<Vec<Row>>, DatabaseError> {
         drift = drift::names(),
     );
     match client.sets(VERB, &(queries.clone() + "SHOW SLAVE HOSTS")).await {
-        // An earlier data folder, whose monitor may not list replicas before its first promotion.
+        // An earlier data folder, whose monitor has no right to the list of replicas: it stays empty.
         Err(error) if error.server_code() == Some(ACCESS_DENIED) => {
             client.sets(VERB, &(queries + "SELECT 0 AS Server_id FROM DUAL WHERE FALSE")).await
         }

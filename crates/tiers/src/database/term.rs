@@ -3,7 +3,7 @@
 use super::accounts::{ADMIN, OWN_SCHEMA, identifier};
 use super::client::Client;
 use super::data::{self, Version};
-use super::{DatabaseError, Server, accounts, sessions};
+use super::{DatabaseError, Server, sessions};
 use std::time::Duration;
 use stoa_model::Term;
 
@@ -63,7 +63,6 @@ pub(super) async fn leave(
     mut client: Client,
     verb: &'static str,
 ) -> Result<(), DatabaseError> {
-    accounts::complete(&mut client, verb).await?;
     let version: Option<String> = client.first(verb, "SELECT @@version").await?;
     client.close().await;
     let folder = server.paths.data(server.instance);

@@ -105,17 +105,3 @@ async fn a_server_that_does_not_answer_gives_no_answer_in_time_and_holds_one_con
     }
     assert!(servers.monitor.status(&servers.server(ONE)).await.is_ok(), "no place left for the monitor");
 }
-
-#[tokio::test]
-async fn a_data_folder_of_an_earlier_version_is_observed_and_completed() {
-    let servers = Servers::replicating(2).await;
-    let mut admin = servers.admin(ONE).await;
-    admin.query_drop("SET SESSION sql_log_bin = 0").await.unwrap();
-    admin.query_drop("REVOKE REPLICATION MASTER ADMIN ON *.* FROM monitor@localhost").await.unwrap();
-    admin.query_drop("KILL USER monitor").await.unwrap();
-    let earlier = servers.until(ONE, "an answer", |status| status.followers.is_empty()).await;
-    assert!(earlier.writable && earlier.semi_sync.acknowledging == 1);
-    promote(&servers.server(ONE), Term(1), true).await.unwrap();
-    admin.query_drop("KILL USER monitor").await.unwrap();
-    servers.until(ONE, "its follower", |status| status.followers.len() == 1).await;
-}
