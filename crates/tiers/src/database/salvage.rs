@@ -118,7 +118,7 @@ async fn save(reader: &Reader, beyond: &Gtids, part: &Path) -> Result<u64, Datab
         tool = tool.arguments([format!("--start-position={position}")]);
     }
     let ended = tool.arguments(["--".into()].into_iter().chain(logs)).run().await;
-    if !ended.as_ref().is_ok_and(|ended| only_short(ended)) {
+    if !ended.as_ref().is_ok_and(only_short) {
         reader.judge("save what only it has", ended)?;
     }
     let saved = File::open(part).map_err(FileError::at("open", part))?;

@@ -5,7 +5,7 @@ use crate::database::*;
 use mysql_async::prelude::Queryable;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use stoa_model::Gtids;
 
 /// Who received most.
@@ -154,4 +154,35 @@ async fn a_replica_that_wrote_for_itself_is_seen() {
     let errant = replica.gtid.subtract(&primary.gtid);
     assert!(!errant.is_empty(), "{} against {}", replica.gtid, primary.gtid);
     assert_eq!(errant, "0-2-2".parse::<Gtids>().unwrap());
+}
+
+#[tokio::test]
+async fn a_handover_that_is_cut_short_anywhere_and_done_again_comes_to_the_same_end() {
+    let servers = Servers::replicating(2).await;
+    servers.create_ledger().await;
+    let (mut from, mut to) = (ONE, TWO);
+    for (round, cut) in (2..).zip([0u64, 1, 2, 3, 5, 8, 12, 20, 40]) {
+        let (term, id) = (Term(round), round);
+        let insert = format!("INSERT INTO my_shop.ledger VALUES ({id}, '')");
+        servers.app(from).await.query_drop(insert).await.unwrap();
+        let cut = Duration::from_millis(cut);
+        let (old, new) = (servers.server(from), servers.server(to));
+        // Whoever acts is killed; the next one begins again.
+        let _ = tokio::time::timeout(cut, fence(&old)).await;
+        fence(&old).await.unwrap();
+        let position = servers.status(from).await.gtid;
+        servers.until(to, "what its primary has", |status| status.holds().contains(&position)).await;
+        let _ = tokio::time::timeout(cut, promote(&new, term, true)).await;
+        promote(&new, term, true).await.unwrap();
+        let endpoint = &servers.specs[place(to)].endpoint;
+        let _ = tokio::time::timeout(cut, follow(&old, endpoint, term)).await;
+        follow(&old, endpoint, term).await.unwrap();
+        servers.until(from, "replication", replicates).await;
+        let primary = servers.status(to).await;
+        assert!(primary.writable && primary.term == term && primary.replication.is_none());
+        assert!(!servers.status(from).await.writable);
+        std::mem::swap(&mut from, &mut to);
+    }
+    servers.until_equal(&(2..11).collect::<Vec<u64>>(), ONE).await;
+    servers.until_equal(&(2..11).collect::<Vec<u64>>(), TWO).await;
 }
