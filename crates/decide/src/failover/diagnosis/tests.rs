@@ -28,83 +28,78 @@ fn word(diagnosis: &Diagnosis) -> String {
     text.split([' ', '(']).next().unwrap_or_default().to_owned()
 }
 
+type Change = fn(&mut Scene);
+
+/// What is seen of the primary, and what that is.
+const SIGHTS: [(&str, Change, &str); 14] = [
+    ("nothing is wrong", |_| {}, "Fine"),
+    ("its process ended", |s| s.died("database-1", 0), "Dead"),
+    (
+        "all have ended",
+        |s| {
+            s.died("database-1", 0);
+            s.died("database-2", 0);
+        },
+        "AllDead",
+    ),
+    ("it is not known whether it runs", |s| s.seen("database-1").process = ProcessState::Unknown, "Unknown"),
+    (
+        "it hangs, and its replica hears nothing",
+        |s| {
+            silent(s, 1_500);
+            replication(s).heard = Some(Millis(1_500));
+        },
+        "Hung",
+    ),
+    (
+        "it hangs, and its replica has lost it",
+        |s| {
+            silent(s, 1_500);
+            replication(s).receiving = Receiving::Connecting;
+        },
+        "Hung",
+    ),
+    (
+        "it has only just fallen silent",
+        |s| {
+            silent(s, 1_400);
+            replication(s).heard = Some(Millis(1_500));
+        },
+        "Unknown",
+    ),
+    (
+        "it does not answer, and its replica hears it",
+        |s| {
+            silent(s, 60_000);
+            replication(s).heard = Some(Millis(500));
+        },
+        "Replicates",
+    ),
+    (
+        "it does not answer, and a stopped replica says nothing of it",
+        |s| {
+            silent(s, 60_000);
+            replication(s).receiving = Receiving::Stopped;
+        },
+        "Unknown",
+    ),
+    ("a replica's thread is stopped", |s| replication(s).receiving = Receiving::Stopped, "Fine"),
+    ("its disk is full", |s| s.status(id("database-1")).stalled = Some("no space".to_owned()), "DiskFull"),
+    (
+        "commits wait for nobody",
+        |s| {
+            let semi_sync = &mut s.status(id("database-1")).semi_sync;
+            (semi_sync.acknowledging, semi_sync.waiting) = (0, 3);
+        },
+        "SemiSyncBlocked",
+    ),
+    ("two take writes", |s| s.status(id("database-2")).writable = true, "SplitBrain"),
+    ("it refuses writes", |s| s.status(id("database-1")).writable = false, "Starting"),
+];
+
 #[test]
 fn each_sight_has_its_diagnosis() {
-    type Change = fn(&mut Scene);
-    let table: [(&str, Change, &str); 14] = [
-        ("nothing is wrong", |_| {}, "Fine"),
-        ("its process ended", |s| s.died("database-1", 0), "Dead"),
-        (
-            "all have ended",
-            |s| {
-                s.died("database-1", 0);
-                s.died("database-2", 0);
-            },
-            "AllDead",
-        ),
-        (
-            "it is not known whether it runs",
-            |s| s.seen("database-1").process = ProcessState::Unknown,
-            "Unknown",
-        ),
-        (
-            "it hangs, and its replica hears nothing",
-            |s| {
-                silent(s, 1_500);
-                replication(s).heard = Some(Millis(1_500));
-            },
-            "Hung",
-        ),
-        (
-            "it hangs, and its replica has lost it",
-            |s| {
-                silent(s, 1_500);
-                replication(s).receiving = Receiving::Connecting;
-            },
-            "Hung",
-        ),
-        (
-            "it has only just fallen silent",
-            |s| {
-                silent(s, 1_400);
-                replication(s).heard = Some(Millis(1_500));
-            },
-            "Unknown",
-        ),
-        (
-            "it does not answer, and its replica hears it",
-            |s| {
-                silent(s, 60_000);
-                replication(s).heard = Some(Millis(500));
-            },
-            "Replicates",
-        ),
-        (
-            "it does not answer, and a stopped replica says nothing of it",
-            |s| {
-                silent(s, 60_000);
-                replication(s).receiving = Receiving::Stopped;
-            },
-            "Unknown",
-        ),
-        ("a replica's thread is stopped", |s| replication(s).receiving = Receiving::Stopped, "Fine"),
-        (
-            "its disk is full",
-            |s| s.status(id("database-1")).stalled = Some("no space".to_owned()),
-            "DiskFull",
-        ),
-        (
-            "commits wait for nobody",
-            |s| {
-                let semi_sync = &mut s.status(id("database-1")).semi_sync;
-                (semi_sync.acknowledging, semi_sync.waiting) = (0, 3);
-            },
-            "SemiSyncBlocked",
-        ),
-        ("two take writes", |s| s.status(id("database-2")).writable = true, "SplitBrain"),
-        ("it refuses writes", |s| s.status(id("database-1")).writable = false, "Starting"),
-    ];
-    for (what, change, expected) in table {
+    for (what, change, expected) in SIGHTS {
         let mut scene = Scene::settled();
         change(&mut scene);
         assert_eq!(word(&diagnosis(&scene)), expected, "{what}");
@@ -122,8 +117,8 @@ fn a_daemon_that_has_just_started_knows_nothing_yet() {
 
 #[test]
 fn replicas_have_theirs() {
-    type Change = fn(&mut DatabaseStatus);
-    let table: [(Change, Replica); 5] = [
+    type Alter = fn(&mut DatabaseStatus);
+    let table: [(Alter, Replica); 5] = [
         (|_| {}, Replica::Well),
         (|s| s.replication.as_mut().unwrap().lag_seconds = Some(90), Replica::Lagging(90)),
         (|s| s.replication = None, Replica::Joining),
