@@ -4,6 +4,7 @@ mod bring_up;
 mod databases;
 mod deploying;
 mod down;
+mod failover;
 mod meanwhile;
 mod properties;
 mod replacing;

@@ -60,7 +60,16 @@ pub struct Degraded {
     /// Why.
     pub because: String,
     /// What the leader had when its commits waited for a replica again; once a replica has that, this is over.
-    pub goal: Option<Gtids>,
+    pub goal: Option<Goal>,
+}
+
+/// What a replica has to have, so that writes are on two servers again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Goal {
+    /// When commits were found to wait. A later answer has to say the same.
+    pub at: Time,
+    /// What the leader had.
+    pub gtid: Gtids,
 }
 
 /// A change of primary under way.

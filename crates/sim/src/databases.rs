@@ -281,7 +281,8 @@ impl World {
 
     fn promote(&mut self, id: InstanceId, term: stoa_model::Term, wait: bool) -> Result<(), String> {
         self.refuse_stale(id, term)?;
-        if let Some(error) = self.database(id)?.broken.clone() {
+        let follows = self.disks.get(&id).is_some_and(|disk| disk.follows.is_some());
+        if let Some(error) = self.database(id)?.broken.take_if(|_| follows) {
             return Err(format!("it cannot apply what it has received: {error}"));
         }
         let disk = self.disks.get_mut(&id).ok_or("it has no data")?;

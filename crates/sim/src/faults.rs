@@ -80,6 +80,8 @@ pub(crate) fn end(world: &mut World) {
     world.tell("nothing goes wrong from here on");
     world.failing_steps = 0;
     world.bad_starts.clear();
+    world.cut_until.clear();
+    world.full_until = world.now;
     if let Some(daemon) = &mut world.daemon {
         let now = world.now;
         daemon.silent_until.values_mut().for_each(|until| *until = now.min(*until));

@@ -185,3 +185,61 @@ fn pages_before_their_files() {
     plan.routes.generation = plan.routes.generation.next();
     assert_eq!(rules(&scene, &plan), [Rule::FilesFirst]);
 }
+
+#[test]
+fn a_primary_that_may_lack_what_was_acknowledged() {
+    let mut scene = Scene::settled();
+    scene.died("database-1", 0);
+    scene.pass(100);
+    let good = scene.plan();
+    assert_eq!(good.roster.primary, Some(id("database-2")));
+    assert_eq!(rules(&scene, &good), []);
+    let degraded = |scene: &mut Scene| {
+        let (since, because) = (scene.now, "a test".to_owned());
+        let degraded = stoa_model::cluster::Degraded { since, because, goal: None };
+        scene.roster.database.degraded = Some(degraded);
+    };
+    let nobody = |scene: &mut Scene| scene.roster.database.acknowledgers.clear();
+    let owing = |scene: &mut Scene| {
+        scene.roster.database.owing.insert(id("database-2"), "0-1-9".parse().unwrap());
+    };
+    let silent = |scene: &mut Scene| scene.seen("database-2").process = ProcessState::Unknown;
+    for loss in [degraded, nobody, owing, silent] as [fn(&mut Scene); 4] {
+        let mut scene = scene.clone();
+        loss(&mut scene);
+        assert!(rules(&scene, &good).contains(&Rule::NothingLost));
+    }
+}
+
+#[test]
+fn data_that_may_be_needed() {
+    let mut scene = Scene::settled();
+    scene.died("database-2", 0);
+    let plan = scene.plan();
+    let with = |steps: Vec<Step>| Plan { steps, ..plan.clone() };
+    let discard = |instance| step(Action::Discard { instance: id(instance) });
+    assert_eq!(rules(&scene, &with(vec![discard("database-2")])), []);
+    assert!(rules(&scene, &with(vec![discard("database-1")])).contains(&Rule::DataKept));
+    scene.status(id("database-1")).writable = false;
+    assert!(
+        rules(&scene, &with(vec![discard("database-2")])).contains(&Rule::DataKept),
+        "nobody takes writes"
+    );
+    let salvage = Action::Salvage { instance: id("database-1"), beyond: Default::default(), term: Term(1) };
+    assert!(rules(&scene, &with(vec![step(salvage)])).contains(&Rule::UnknownIsNotDead), "it runs");
+}
+
+#[test]
+fn writes_to_another_than_the_primary_of_the_term() {
+    let scene = Scene::settled();
+    let plan = scene.plan();
+    let mut other = plan.clone();
+    other.routes.generation = other.routes.generation.next();
+    let replica = other.routes.sql.replicas.pop();
+    other.routes.sql.primary = replica;
+    assert_eq!(rules(&scene, &other), [Rule::PrimaryRoute]);
+    let mut stale = plan;
+    stale.routes.generation = stale.routes.generation.next();
+    stale.routes.sql.term = Term(0);
+    assert_eq!(rules(&scene, &stale), [Rule::PrimaryRoute]);
+}

@@ -6,7 +6,7 @@
 
 use super::leader_status;
 use crate::planner::Planner;
-use stoa_model::cluster::Degraded;
+use stoa_model::cluster::{Degraded, Goal};
 use stoa_model::observed::{DatabaseStatus, Receiving};
 use stoa_model::plan::WaitKind;
 use stoa_model::site::OnLostReplica;
@@ -82,7 +82,8 @@ fn connected<'a>(plan: &Planner<'a>, leader: InstanceId) -> Vec<(InstanceId, &'a
 pub(crate) fn count_on(plan: &mut Planner<'_>, id: InstanceId, anew: bool) {
     let Some((_, status)) = leader_status(plan) else { return };
     let known = !plan.roster.database.acknowledgers.insert(id);
-    if known && anew {
+    // A new one lacks what the leader had before; what was acknowledged of that it cannot stand for yet.
+    if !known || anew {
         plan.roster.database.owing.entry(id).or_insert_with(|| status.gtid.clone());
     }
 }
@@ -157,9 +158,18 @@ fn restore(
         switch(plan, leader, true, &format!("{replica} has caught up"));
         return;
     }
+    // A step that switches it off may have ended since that answer: the next one has to say the same.
+    let busy = plan.sight().busy_with(leader).is_some() || plan.acts_on(leader);
+    let told = plan.sight().told(leader).map(|(at, _)| at);
+    let now = plan.input.now;
     let Some(degraded) = &mut plan.roster.database.degraded else { return };
-    let goal = degraded.goal.get_or_insert_with(|| status.gtid.clone());
-    if connected.iter().any(|(_, replica)| replica.holds().contains(goal)) {
+    if busy {
+        degraded.goal = None;
+        return;
+    }
+    let goal = degraded.goal.get_or_insert_with(|| Goal { at: now, gtid: status.gtid.clone() });
+    let still = told.is_some_and(|told| told > goal.at);
+    if still && connected.iter().any(|(_, replica)| replica.holds().contains(&goal.gtid)) {
         plan.roster.database.degraded = None;
     }
 }

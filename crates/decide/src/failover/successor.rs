@@ -2,7 +2,7 @@
 //!
 //! A commit is acknowledged once the leader and at least one acknowledger have it; which one is not known. So
 //! every acknowledger has to be heard of, unless nothing depends on it any more, and the one that is chosen
-//! must have everything that any of them has. What one of them wrote itself is no part of that.
+//! must have everything that any of them has, but for what one that went astray wrote itself.
 
 use crate::planner::Planner;
 use std::cmp::Reverse;
@@ -48,7 +48,7 @@ pub(crate) fn find(plan: &Planner<'_>, lost: InstanceId) -> Result<InstanceId, N
             lacking.get_or_insert(format!("{id} {why}"));
             continue;
         }
-        match heard.iter().find(|(_, other)| has_more(other, status)) {
+        match heard.iter().find(|(other, theirs)| has_more(plan, *other, theirs, status)) {
             Some((other, _)) => {
                 lacking.get_or_insert(format!("{id} lacks what {other} has"));
             }
@@ -117,7 +117,10 @@ fn eligible(plan: &Planner<'_>, id: InstanceId, status: &DatabaseStatus) -> Resu
     }
 }
 
-/// Whether `other` holds something that `status` has not and that it did not begin itself.
-pub(crate) fn has_more(other: &DatabaseStatus, status: &DatabaseStatus) -> bool {
-    !other.holds().subtract(status.holds()).not_of(&other.origin).is_empty()
+/// Whether `other` holds something that `status` has not. What one that went astray began itself is no part
+/// of it; what a former leader began is.
+fn has_more(plan: &Planner<'_>, id: InstanceId, other: &DatabaseStatus, status: &DatabaseStatus) -> bool {
+    let more = other.holds().subtract(status.holds());
+    let astray = plan.roster.database.astray.contains_key(&id);
+    if astray { !more.not_of(&other.origin).is_empty() } else { !more.is_empty() }
 }
