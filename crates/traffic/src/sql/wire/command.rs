@@ -240,3 +240,7 @@ fn skip_value(fields: &mut Fields<'_>, kind: u16) -> Option<()> {
     };
     fields.take(length).map(drop)
 }
+
+#[cfg(test)]
+#[path = "command_tests.rs"]
+mod tests;

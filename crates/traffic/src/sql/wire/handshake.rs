@@ -391,3 +391,7 @@ impl<'a> AuthSwitch<'a> {
 pub fn default_plugin(greeting: &Greeting) -> Option<Plugin> {
     Plugin::from_name(greeting.plugin.as_bytes())
 }
+
+#[cfg(test)]
+#[path = "handshake_tests.rs"]
+mod tests;

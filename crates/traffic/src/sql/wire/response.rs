@@ -117,7 +117,8 @@ pub struct Prepared {
 /// What came of a command. With several results: the last one's, and the sum of rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// The last status flags; an error carries none, so that those of before it stand.
+    /// The last status flags. An error carries none: then the session's are those of before it, and whether
+    /// it ended the transaction (a deadlock does) is not known.
     pub status: Status,
     /// Rows changed.
     pub affected_rows: u64,

@@ -61,16 +61,6 @@ impl Stream {
     }
 }
 
-/// Does the same to whichever it is.
-macro_rules! whichever {
-    ($either:expr, $one:ident => $do:expr) => {
-        match $either {
-            Socket::Tcp($one) => $do,
-            Socket::Unix($one) => $do,
-        }
-    };
-}
-
 impl AsyncRead for Plain {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -83,13 +73,19 @@ impl AsyncRead for Plain {
             self.read.drain(..n);
             return Poll::Ready(Ok(()));
         }
-        whichever!(&mut self.socket, one => Pin::new(one).poll_read(cx, buf))
+        match &mut self.socket {
+            Socket::Tcp(one) => Pin::new(one).poll_read(cx, buf),
+            Socket::Unix(one) => Pin::new(one).poll_read(cx, buf),
+        }
     }
 }
 
 impl AsyncWrite for Plain {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        whichever!(&mut self.socket, one => Pin::new(one).poll_write(cx, bytes))
+        match &mut self.socket {
+            Socket::Tcp(one) => Pin::new(one).poll_write(cx, bytes),
+            Socket::Unix(one) => Pin::new(one).poll_write(cx, bytes),
+        }
     }
 
     fn poll_write_vectored(
@@ -97,7 +93,10 @@ impl AsyncWrite for Plain {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        whichever!(&mut self.socket, one => Pin::new(one).poll_write_vectored(cx, slices))
+        match &mut self.socket {
+            Socket::Tcp(one) => Pin::new(one).poll_write_vectored(cx, slices),
+            Socket::Unix(one) => Pin::new(one).poll_write_vectored(cx, slices),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -105,11 +104,17 @@ impl AsyncWrite for Plain {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        whichever!(&mut self.socket, one => Pin::new(one).poll_flush(cx))
+        match &mut self.socket {
+            Socket::Tcp(one) => Pin::new(one).poll_flush(cx),
+            Socket::Unix(one) => Pin::new(one).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        whichever!(&mut self.socket, one => Pin::new(one).poll_shutdown(cx))
+        match &mut self.socket {
+            Socket::Tcp(one) => Pin::new(one).poll_shutdown(cx),
+            Socket::Unix(one) => Pin::new(one).poll_shutdown(cx),
+        }
     }
 }
 
