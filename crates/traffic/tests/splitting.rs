@@ -29,8 +29,15 @@ fn reads_go_to_the_replica_and_always_see_their_own_writes() {
         assert_eq!(read, ["w"]);
     }
     assert!(cluster.replica().count("select") >= reads + 200, "reads were not moved off the primary");
-    let report = splitter
-        .report_until(|report| report.sql.as_ref().unwrap().digests.iter().any(|row| row.replica >= 100));
+    let report = splitter.report_until(|report| {
+        report
+            .sql
+            .as_ref()
+            .unwrap()
+            .digests
+            .iter()
+            .any(|row| row.text.starts_with("INSERT") && row.primary >= 100)
+    });
     let sql = report.sql.unwrap();
     let insert = sql.digests.iter().find(|row| row.text.starts_with("INSERT")).unwrap();
     assert_eq!((insert.primary, insert.replica, insert.errors), (100, 0, 0), "{insert:?}");
@@ -168,4 +175,81 @@ fn a_statement_and_a_session_are_killed_by_the_id_their_client_knows() {
         victim.try_exec("SELECT 1").unwrap_err();
     });
     assert_eq!(code(&killer.try_exec("KILL 4000000000").unwrap_err()), 1094);
+}
+
+/// The `mariadb` shell through the splitter.
+fn shell(splitter: &Splitter, options: &[&str], sql: &str) -> String {
+    let mut command = std::process::Command::new("mariadb");
+    command.args(["--no-defaults", "--comments", "-N", "-B", "-h127.0.0.1", "-uapp"]).args(options);
+    command.arg(format!("-P{}", splitter.address.port())).arg(format!("-p{}", database::PASSWORD));
+    let output = command.arg("-e").arg(sql).arg("shop").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{options:?}: {said}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn the_shell_encrypts_compresses_sends_files_and_gets_large_rows() {
+    let cluster = Cluster::start();
+    let mut splitter = Splitter::start(&cluster, Settings { command: 64 << 10, ..Settings::default() });
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("rows");
+    let rows: String = (0..20_000).map(|n| format!("{n}\trow {n}\n")).collect();
+    std::fs::write(&file, rows).unwrap();
+    shell(&splitter, &[], "CREATE TABLE t (id INT PRIMARY KEY, v LONGTEXT)");
+    let load = format!("LOAD DATA LOCAL INFILE '{}' INTO TABLE t", file.display());
+    for options in [&["--skip-ssl"][..], &["--ssl"], &["--compress", "--skip-ssl"], &["--ssl", "--compress"]]
+    {
+        let told = shell(&splitter, options, "SHOW STATUS LIKE 'Ssl_cipher'; SELECT 1; SELECT 2");
+        assert!(told.ends_with("1\n2"), "{told}");
+        shell(&splitter, &[options, &["--local-infile=1"]].concat(), &format!("TRUNCATE t; {load}"));
+        assert_eq!(
+            shell(&splitter, options, "/* stoa: primary */ SELECT COUNT(*), MAX(id) FROM t"),
+            "20000\t19999"
+        );
+        // Longer than what is held, and than a frame.
+        let long = "x".repeat(100 << 10);
+        shell(&splitter, options, &format!("REPLACE INTO t VALUES (-1, '{long}')"));
+        assert_eq!(
+            shell(
+                &splitter,
+                options,
+                "SELECT LENGTH(v), MD5(v) = MD5(REPEAT('x', 102400)) FROM t WHERE id = -1 /* stoa: primary */"
+            ),
+            "102400\t1"
+        );
+        let large = shell(
+            &splitter,
+            &[options, &["--max-allowed-packet=64M"]].concat(),
+            "SELECT REPEAT('y', 15000000)",
+        );
+        assert_eq!((large.len(), large.trim_matches('y').len()), (15_000_000, 0));
+    }
+    let report = splitter.report_until(|report| report.sql.as_ref().unwrap().sessions == 0);
+    assert_eq!(report.instances.values().map(|one| one.in_flight).sum::<u32>(), 0);
+}
+
+#[test]
+fn many_idle_sessions_hold_few_connections_and_none_of_them_fails() {
+    let cluster = Cluster::start();
+    let mut splitter = Splitter::start(&cluster, Settings::default());
+    let mut setup = splitter.connect();
+    setup.exec("CREATE TABLE t (id INT PRIMARY KEY)");
+    let mut sessions: Vec<_> = (0..100).map(|_| splitter.connect()).collect();
+    for (id, session) in sessions.iter_mut().enumerate() {
+        session.exec(&format!("INSERT INTO t VALUES ({id})"));
+        assert_eq!(session.rows::<u32>(&format!("SELECT id FROM t WHERE id = {id}")), [id as u32]);
+    }
+    let few = |report: &stoa_model::control::Report| {
+        let sql = report.sql.as_ref().unwrap();
+        sql.sessions == 101 && sql.instances.values().map(|one| one.connections).sum::<u32>() <= 8
+    };
+    splitter.report_until(few);
+    for session in &mut sessions {
+        assert_eq!(session.one::<i64>("SELECT COUNT(*) FROM t /* stoa: consistency=global */"), 100);
+    }
+    drop(sessions);
+    splitter.report_until(|report| report.sql.as_ref().unwrap().sessions == 1);
+    splitter.join();
+    setup.try_exec("SELECT 1").unwrap_err();
 }

@@ -55,7 +55,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             }
         }
         self.forget();
-        Poll::Ready(Ok(()))
+        // Costs nothing where nothing is held back: a plain connection.
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     /// Throws away what was to be sent.

@@ -18,6 +18,7 @@ pub mod wire;
 
 pub(crate) mod asker;
 pub(crate) mod backend;
+pub(crate) mod client;
 pub(crate) mod identity;
 pub(crate) mod line;
 pub(crate) mod listener;

@@ -6,6 +6,7 @@ use super::steward::Steward;
 use super::table::Shared;
 use super::top::Top;
 pub use super::wire::auth::{Account, Password};
+use super::wire::tls::{Acceptor, TlsError};
 use super::worker::{Command, Worker};
 use crate::inherit;
 pub use crate::inherit::InheritError;
@@ -67,6 +68,9 @@ pub enum SqlRoleError {
     /// Nobody could log in.
     #[error("a splitter needs at least one account; the daemon passes it the file of accounts")]
     NoAccount,
+    /// No certificate could be made for clients that encrypt.
+    #[error("clients cannot be offered encryption: {0}")]
+    Encryption(#[from] TlsError),
     /// The system gave no event queue, thread or signal handler.
     #[error("the role cannot start: {0}; it may have too few file descriptors (see ulimit -n)")]
     System(io::Error),
@@ -121,7 +125,8 @@ async fn serve(config: SqlRoleConfig, shutdown: impl Future<Output = ()>) -> Res
         set.map_err(|source| SqlRoleError::Socket { socket, source })?;
     }
     let top = Top::new(threads, settings.digests);
-    let shared = Shared::new(settings, accounts, place, threads);
+    let acceptor = settings.encryption.then(|| Acceptor::self_signed("localhost")).transpose()?;
+    let shared = Shared::new(settings, accounts, acceptor, place, threads);
     let (ended, mut any_ended) = mpsc::unbounded_channel::<()>();
     let (senders, commands): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::unbounded_channel()).unzip();
     let mut running = Vec::new();

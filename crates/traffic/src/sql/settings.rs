@@ -27,6 +27,10 @@ pub struct Settings {
     pub lag: Duration,
     /// How long a replica may take to reach the position a read needs; then the primary answers.
     pub catch_up: Duration,
+    /// Whether clients may encrypt, with a certificate that is made at the start and signed by nobody.
+    pub encryption: bool,
+    /// Whether clients may compress.
+    pub compression: bool,
     /// How long a statement for the primary waits while there is none.
     pub hold: Duration,
     /// The most connections of this process to one server.
@@ -86,6 +90,8 @@ impl Default for Settings {
             freshness: Freshness::Session,
             lag: Duration::from_secs(10),
             catch_up: Duration::from_millis(500),
+            encryption: true,
+            compression: true,
             hold: Duration::from_secs(30),
             connections: 100,
             unused: 8,

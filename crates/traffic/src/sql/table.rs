@@ -6,6 +6,8 @@ use super::identity::Identity;
 use super::position::Applied;
 use super::settings::Settings;
 use super::wire::auth::Account;
+use super::wire::capability::Proxy;
+use super::wire::tls::Acceptor;
 use crate::stats::Counters;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -27,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// Who may log in.
     pub(crate) accounts: Vec<Account>,
+    /// Encrypts for clients that want it.
+    pub(crate) acceptor: Option<Acceptor>,
     /// Which of the splitters this is: a part of the connection ids that clients are given.
     pub(crate) place: u8,
     /// What the servers say of themselves; not known before the first has been asked.
@@ -102,9 +106,16 @@ pub(crate) struct Upstream {
 
 impl Shared {
     /// For so many threads.
-    pub(crate) fn new(settings: Settings, accounts: Vec<Account>, place: u8, threads: usize) -> Arc<Self> {
+    pub(crate) fn new(
+        settings: Settings,
+        accounts: Vec<Account>,
+        acceptor: Option<Acceptor>,
+        place: u8,
+        threads: usize,
+    ) -> Arc<Self> {
         Arc::new(Shared {
             settings,
+            acceptor,
             accounts,
             place,
             identity: OnceLock::new(),
@@ -126,6 +137,11 @@ impl Shared {
     /// The generation nothing older than which is used for a new statement.
     pub(crate) fn serving(&self) -> Generation {
         Generation(self.acknowledged.iter().map(|n| n.load(Ordering::Acquire)).min().unwrap_or_default())
+    }
+
+    /// What the splitter adds to what the servers offer.
+    pub(crate) fn proxy(&self) -> Proxy {
+        Proxy { tls: self.acceptor.is_some(), compression: self.settings.compression }
     }
 
     /// How many threads serve.

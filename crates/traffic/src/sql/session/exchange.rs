@@ -6,6 +6,7 @@
 
 use super::replay::Checksum;
 use crate::sql::backend::{Backend, Standing};
+use crate::sql::client::Client;
 use crate::sql::line::Line;
 use crate::sql::roll::{End, Member};
 use crate::sql::settings::STREAM_BUFFER;
@@ -13,7 +14,6 @@ use crate::sql::state::State;
 use crate::sql::wire::follower::Follower;
 use crate::sql::wire::response::{Next, Reply};
 use crate::sql::wire::status::ServerError;
-use crate::stream::Stream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -67,7 +67,7 @@ pub(super) enum Fault {
 
 /// One exchange.
 pub(super) struct Exchange<'a> {
-    pub(super) client: &'a mut Line<Stream>,
+    pub(super) client: &'a mut Line<Client>,
     pub(super) backend: &'a mut Backend,
     pub(super) follower: &'a mut Follower,
     pub(super) member: &'a Member,
@@ -86,6 +86,13 @@ pub(super) struct Exchange<'a> {
     /// What has passed is summed up here.
     pub(super) sum: Option<&'a mut Checksum>,
     pub(super) progress: &'a mut Progress,
+}
+
+/// Writing to the client failed.
+impl From<std::io::Error> for Fault {
+    fn from(_: std::io::Error) -> Self {
+        Fault::Client
+    }
 }
 
 /// How far an exchange has come.
@@ -179,7 +186,7 @@ impl Exchange<'_> {
                 Poll::Pending => return self.poll_stuck(),
             }
         }
-        if sent.is_pending() {
+        if sent.is_pending() || Pin::new(&mut self.client.stream).poll_flush(cx)?.is_pending() {
             return self.poll_stuck();
         }
         self.member.stuck(false);

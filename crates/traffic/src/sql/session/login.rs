@@ -7,6 +7,7 @@ use super::replay::Transcript;
 use super::station::Target;
 use super::{Over, Past, Pins, Session, Statements};
 use crate::sql::classify::{Hint, classify};
+use crate::sql::client::Client;
 use crate::sql::identity::Identity;
 use crate::sql::lexer::Dialect;
 use crate::sql::line::Line;
@@ -15,7 +16,8 @@ use crate::sql::roll::Member;
 use crate::sql::state::State;
 use crate::sql::wire::auth::server::{DENIED, Verdict, Verifier};
 use crate::sql::wire::auth::{Nonce, Password, Plugin};
-use crate::sql::wire::capability::{self, Capabilities, Proxy};
+use crate::sql::wire::capability::{self, Capabilities};
+use crate::sql::wire::compress::Method;
 use crate::sql::wire::follower::Follower;
 use crate::sql::wire::handshake::{Answer, ChangeUser, Greeting};
 use crate::sql::wire::packet::{self, LIMIT_BEFORE_LOGIN};
@@ -28,12 +30,15 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How the splitter asks for passwords: every client knows it, and it needs no encryption.
-const PLUGIN: Plugin = Plugin::Native;
+/// How the splitter asks for passwords: as its servers do.
+fn plugin(identity: &Identity) -> Plugin {
+    if identity.is_mysql() { Plugin::CachingSha2 } else { Plugin::Native }
+}
 
 /// What a login said.
 struct Asked {
     capabilities: Capabilities,
+    zstd_level: u8,
     collation: u16,
     user: Vec<u8>,
     schema: Vec<u8>,
@@ -42,11 +47,19 @@ struct Asked {
 /// Greets a client and logs it in.
 pub(super) async fn greet(stream: Stream, worker: Rc<Worker>, member: Member) -> Result<Session, Over> {
     let span = worker.shared.settings.login;
-    let mut line = Line::new(stream);
+    let mut line = Line::new(Client::Plain(stream));
     match tokio::time::timeout(span, log_in(&mut line, &worker, member.id)).await {
         Ok(Ok((asked, verifier, account, sequence))) => {
             let mut session = begin(line, worker, member, &asked, verifier, account).await?;
             session.open_schema(sequence).await?;
+            let method = if asked.capabilities.contains(Capabilities::ZSTD) {
+                Some(Method::Zstd { level: asked.zstd_level })
+            } else {
+                asked.capabilities.contains(Capabilities::COMPRESS).then_some(Method::Zlib)
+            };
+            if let Some(method) = method {
+                session.line.stream.compress(method).map_err(|_| Over)?;
+            }
             Ok(session)
         }
         Ok(Err(over)) => Err(over),
@@ -66,13 +79,13 @@ async fn identity(worker: &Worker) -> Result<&Identity, Over> {
 }
 
 async fn log_in(
-    line: &mut Line<Stream>,
+    line: &mut Line<Client>,
     worker: &Worker,
     id: u32,
 ) -> Result<(Asked, Verifier, usize, u8), Over> {
     let identity = identity(worker).await?;
     let nonce = Nonce::random()?;
-    let offered = capability::offer(identity.capabilities, Proxy { tls: false, compression: false });
+    let offered = capability::offer(identity.capabilities, worker.shared.proxy());
     let mut payload = Vec::new();
     Greeting {
         version: identity.version.clone(),
@@ -81,13 +94,22 @@ async fn log_in(
         capabilities: offered,
         charset: identity.collation,
         status: Status::AUTOCOMMIT,
-        plugin: PLUGIN.name().to_owned(),
+        plugin: plugin(identity).name().to_owned(),
     }
     .put(&mut payload);
     packet::put(&mut line.outbound, 0, &payload);
     line.send().await?;
-    let (sequence, length) = line.packet(LIMIT_BEFORE_LOGIN).await?;
-    let mut verifier = Verifier::new(nonce, PLUGIN);
+    let (mut sequence, mut length) = line.packet(LIMIT_BEFORE_LOGIN).await?;
+    if let Ok(Answer::Ssl) = Answer::parse(line.payload(length)) {
+        let Some(acceptor) = &worker.shared.acceptor else { return Err(Over) };
+        line.consume_packet(length);
+        let read = line.inbound.data().to_vec();
+        line.inbound.clear();
+        line.stream.encrypt(acceptor, read).await?;
+        (sequence, length) = line.packet(LIMIT_BEFORE_LOGIN).await?;
+    }
+    let plugin = plugin(identity);
+    let mut verifier = Verifier::new(nonce, plugin);
     let (asked, verdict) = match Answer::parse(line.payload(length)) {
         Ok(Answer::Login(login)) => {
             let account = find(worker, login.user);
@@ -95,13 +117,14 @@ async fn log_in(
             let verdict = verifier.login(password, login.plugin, login.proof);
             let asked = Asked {
                 capabilities: capability::agree(offered, login.capabilities),
+                zstd_level: login.zstd_level,
                 collation: login.charset.into(),
                 user: login.user.to_vec(),
                 schema: login.schema.unwrap_or_default().to_vec(),
             };
             (asked, verdict)
         }
-        // Encryption was not offered.
+        // Once is enough.
         Ok(Answer::Ssl) => return Err(Over),
         Err(error) => {
             error.put(&mut line.outbound, sequence.wrapping_add(1));
@@ -125,7 +148,7 @@ fn password(worker: &Worker, account: usize) -> Option<&Password> {
 /// Goes on until the client has proven who it is, or has not. Answers the account, and the sequence number of
 /// the client's last packet.
 async fn prove(
-    line: &mut Line<Stream>,
+    line: &mut Line<Client>,
     worker: &Worker,
     user: &[u8],
     verifier: &mut Verifier,
@@ -161,7 +184,7 @@ async fn prove(
 }
 
 async fn begin(
-    line: Line<Stream>,
+    line: Line<Client>,
     worker: Rc<Worker>,
     member: Member,
     asked: &Asked,
@@ -284,12 +307,13 @@ pub(super) async fn change_user(session: &mut Session, length: usize) -> Result<
     let Some(identity) = shared.identity.get() else { return Err(Over) };
     let asked = Asked {
         capabilities: session.capabilities,
+        zstd_level: 0,
         collation: change.charset.unwrap_or(identity.collation.into()),
         user: change.user.to_vec(),
         schema: change.schema.to_vec(),
     };
     let known = find(&worker, change.user).and_then(|at| password(&worker, at));
-    let verdict = session.verifier.login(known, change.plugin, change.proof);
+    let verdict = session.verifier.change_user(known, change.plugin, change.proof);
     session.consume(length);
     let Session { line, verifier, .. } = session;
     let (account, sequence) = prove(line, &worker, &asked.user, verifier, verdict, 0).await?;

@@ -51,6 +51,13 @@ impl Session {
             // A replica refuses what was taken for a read: the primary may be asked, but within a transaction
             // that was to write nothing.
             Fault::ReadOnly if self.held.as_ref().is_some_and(|held| !held.primary) => {
+                if in_transaction && work.commits() {
+                    // A write was refused in it before, after which the server refuses to commit nothing too.
+                    self.drop_held();
+                    self.forget_transaction();
+                    self.okay().await?;
+                    return Ok(Onward::Answered);
+                }
                 if in_transaction {
                     let message = "Cannot execute statement in a READ ONLY transaction";
                     self.refuse(1, 1792, b"25006", message).await?;

@@ -21,6 +21,7 @@ mod stream;
 
 use super::backend::{Backend, Counted};
 use super::classify::Hint;
+use super::client::Client;
 use super::lexer::Dialect;
 use super::line::{Line, LineError};
 use super::pool::{Home, Slot};
@@ -41,7 +42,7 @@ use replay::Transcript;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// The session is over: its client has gone, or is to go.
@@ -65,7 +66,7 @@ impl From<LineError> for Over {
 pub(crate) struct Session {
     worker: Rc<Worker>,
     member: Member,
-    line: Line<Stream>,
+    line: Line<Client>,
     /// As whom it runs.
     account: usize,
     /// What it and the splitter have agreed on, and the part that a server must agree on too.
@@ -189,18 +190,16 @@ impl Session {
             if rests && self.line.inbound.is_empty() {
                 self.member.idle(Instant::now());
                 rests = false;
-                poll_fn(|cx| self.poll_arrival(cx)).await?;
-                self.line.inbound = self.worker.buffer();
             }
-            let line = &mut self.line;
-            if poll_fn(|cx| line.poll_fill(cx, limit + 2 * packet::HEADER)).await? == 0 {
+            if poll_fn(|cx| self.poll_arrival(cx, limit + 2 * packet::HEADER)).await? == 0 {
                 return Err(Over);
             }
         }
     }
 
-    /// Ready when there is something to read, or the session is to end. Needs no buffer.
-    fn poll_arrival(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(), Over>> {
+    /// Reads once, or ends where the session is to end. Between statements it needs no buffer before there is
+    /// something to read.
+    fn poll_arrival(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, Over>> {
         match self.member.order() {
             Some(End::Session) => return Poll::Ready(Err(Over)),
             Some(End::Statement) => self.member.obeyed(),
@@ -210,11 +209,18 @@ impl Session {
             // At once, not when it is used next: nobody writes to a former primary.
             self.sever();
         }
-        let ready = self.line.stream.poll_readable(cx);
-        if ready.is_pending() && self.worker.is_draining() && self.held.is_none() && !self.severed {
+        let mut read = self.line.stream.poll_readable(cx).map_ok(|()| 0)?;
+        if read.is_ready() {
+            if self.line.inbound.capacity() == 0 {
+                self.line.inbound = self.worker.buffer();
+            }
+            read = self.line.poll_fill(cx, limit)?;
+        }
+        let rests = self.line.inbound.is_empty() && self.held.is_none() && !self.severed;
+        if read.is_pending() && self.worker.is_draining() && rests {
             return Poll::Ready(Err(Over));
         }
-        ready.map(|ready| ready.map_err(Over::from))
+        read.map(Ok)
     }
 
     /// Lets the connection that is held go, which is of no more use.
