@@ -18,8 +18,12 @@ use tokio::sync::Notify;
 
 /// How often an instance that is well is asked.
 const WELL: Millis = Millis(1000);
+/// A database server, whose silence decides about the primary, is asked more often.
+const WELL_DATABASE: Millis = Millis(500);
 /// How often one that is not well, or has not passed as often as is needed yet, is asked.
 const UNWELL: Millis = Millis(100);
+/// A database server that is asked and has not answered for so long since the last time is silent.
+const SILENT_DATABASE: Millis = Millis(800);
 /// What does not answer within this is not well.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// A balancer reports once a second; silent for this long, it is not well.
@@ -102,7 +106,8 @@ impl Checks {
             running.iter().any(|subject| subject.instance == *id && subject.started == asked.started)
         });
         self.shared.monitor.keep(|id| running.iter().any(|subject| subject.instance == id));
-        let (now, needed, hurry) = (clock::now(), state.needed.max(1), state.hurry);
+        let (now, needed) = (clock::now(), state.needed.max(1));
+        let hurry = state.hurry || state.some_database_is_silent(now);
         for subject in running.into_iter().filter(|subject| !subject.instance.tier.is_role()) {
             let asked = state.asked.entry(subject.instance).or_insert(Asked {
                 started: subject.started,
@@ -110,8 +115,12 @@ impl Checks {
                 passes: 0,
                 under_way: false,
             });
-            let hurried = hurry && subject.instance.tier == Tier::Database;
-            let pause = if asked.passes >= needed && !hurried { WELL } else { UNWELL };
+            let pause = match subject.instance.tier {
+                _ if asked.passes < needed => UNWELL,
+                Tier::Database if hurry => UNWELL,
+                Tier::Database => WELL_DATABASE,
+                _ => WELL,
+            };
             let due = asked.last.is_none_or(|last| now.since(last) >= pause);
             if due && !asked.under_way {
                 asked.under_way = true;
@@ -167,6 +176,14 @@ impl Checks {
 }
 
 impl State {
+    /// Whether one that is asked does not answer, so that the others are asked at once what they hear of it.
+    fn some_database_is_silent(&self, now: Time) -> bool {
+        let mut databases = self.asked.iter().filter(|(id, _)| id.tier == Tier::Database);
+        databases.any(|(_, asked)| {
+            asked.under_way && asked.last.is_some_and(|last| now.since(last) > SILENT_DATABASE)
+        })
+    }
+
     /// Keeps an answer, unless a later question was answered before.
     fn hear(&mut self, id: InstanceId, answer: Answer) {
         let newer =

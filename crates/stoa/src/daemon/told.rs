@@ -1,5 +1,7 @@
 //! What a decision changed, as the journal tells it. Pure.
 
+mod database;
+
 use super::known::Known;
 use crate::store::NewEntry;
 use stoa_model::deployment::{Deployment, Outcome, Phase};
@@ -12,6 +14,7 @@ pub(super) fn entries(before: &Known, plan: &Plan) -> Vec<NewEntry> {
     if plan.routes.generation != before.routes.generation {
         entries.push(routes_entry(&before.routes, &plan.routes));
     }
+    entries.extend(database::entries(&before.roster, &plan.roster));
     entries.extend(deployment_entry(&before.roster, &plan.roster));
     for (tier, now) in &plan.roster.scaling {
         let was = before.roster.scaling.get(tier);
@@ -112,6 +115,7 @@ fn routes_entry(before: &Routes, after: &Routes) -> NewEntry {
     if !removed.is_empty() {
         parts.push(format!("{} removed", names(&removed)));
     }
+    parts.extend(database::routed(&before.sql, &after.sql));
     let because: Vec<&str> = added.iter().map(|route| route.because.as_str()).collect();
     NewEntry {
         kind: Kind::Routes,

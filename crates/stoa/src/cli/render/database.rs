@@ -249,7 +249,7 @@ mod tests {
         report.primary = None;
         report.held = 3;
         let because = "no replica acknowledges since database-3 was lost".to_owned();
-        report.degraded = Some(Degraded { since: Time(1), because });
+        report.degraded = Some(Degraded { since: Time(1), because, goal: None });
         report.servers[1].facts = None;
         report.servers[1].state = InstanceState::Crashed;
         report.servers[1].note = Some("killed by signal 9".to_owned());
