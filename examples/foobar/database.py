@@ -1,4 +1,4 @@
-"""The database: writes go to the primary, reads to a replica while one answers."""
+"""The database: one address. Behind it writes go to the primary and reads to the replicas."""
 
 import os
 import threading
@@ -7,8 +7,6 @@ from urllib.parse import unquote, urlsplit
 import pymysql
 from pymysql.constants import CR
 from pymysql.cursors import DictCursor
-
-from breaker import Breaker
 
 COLUMNS = "id, name, message, picture, at"
 SERVER_SHUTDOWN, CONNECTION_KILLED = 1053, 1927
@@ -25,7 +23,7 @@ LOST = {
 
 
 class Unavailable(Exception):
-    """Neither the server asked nor the one that could stand in for it answers."""
+    """The database does not answer."""
 
 
 def settings(url):
@@ -79,9 +77,7 @@ class Server:
             raise
 
 
-_primary = Server(os.environ["DATABASE_URL"])
-_replica = Server(os.environ.get("DATABASE_REPLICA_URL") or os.environ["DATABASE_URL"])
-_replica_breaker = Breaker(seconds=2.0)
+_database = Server(os.environ["DATABASE_URL"])
 
 
 def is_lost(error):
@@ -95,7 +91,7 @@ def add(token, name, message, picture):
         "INSERT INTO entries (token, name, message, picture) VALUES (%s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id)"
     )
-    _, number = _on_primary(statement, (token, name, message, picture))
+    _, number = _run(statement, (token, name, message, picture))
     return number
 
 
@@ -110,17 +106,14 @@ def following(after, limit, primary):
 
 
 def _read(statement, values, primary):
-    if not primary and _replica_breaker.allows():
-        try:
-            return list(_replica.run(statement, values)[0])
-        except pymysql.MySQLError:
-            # Gone, or so far behind that it has no table yet.
-            _replica_breaker.failed()
-    return list(_on_primary(statement, values)[0])
+    # A connection always reads what it wrote itself. What another one wrote a moment ago is certain to be
+    # seen on the primary, which this comment asks for.
+    hint = "/* stoa: primary */ " if primary else ""
+    return list(_run(hint + statement, values)[0])
 
 
-def _on_primary(statement, values):
+def _run(statement, values):
     try:
-        return _primary.run(statement, values)
+        return _database.run(statement, values)
     except pymysql.MySQLError as error:
         raise Unavailable from error

@@ -51,11 +51,13 @@ pub enum Target {
 
 /// A start-up that was never measured takes so long.
 const START_UP: Millis = Millis::from_secs(20);
-/// What waits is worked off within so many seconds.
-const WORKED_OFF: f64 = 5.0;
+/// What waits is worked off within so many seconds, and so large a part of the time until a new instance serves:
+/// the later it comes, the less of what waits now will still be there. It
+/// counts no more than the load itself: where something all instances share is slow, they would be for nothing.
+const WORKED_OFF: (f64, f64) = (1.0, 0.06);
 /// The share of requests that may wait longer than the target. This and the other figures here were chosen
 /// with `cargo xtask bench autoscale`, over several seeds.
-const TAIL: f64 = 0.018;
+const TAIL: f64 = 0.014;
 /// Over so many seconds it is measured whether the wait is over target.
 const OVER: f64 = 8.0;
 /// No span is remembered that ends later than this: such a one is of another clock.
@@ -206,7 +208,8 @@ fn asked(facts: &Facts<'_>, scaling: &Scaling) -> Option<Asked> {
     let surge = offered::surge(facts.window, of, ahead).map(|load| load * service);
     let forecast = [trend, surge, same_hour].into_iter().flatten().reduce(f64::max);
     let backlog = facts.look.backlog;
-    let sized = forecast.unwrap_or(0.0).max(load + backlog * service / WORKED_OFF);
+    let worked_off = WORKED_OFF.0 + WORKED_OFF.1 * ahead;
+    let sized = forecast.unwrap_or(0.0).max(load + (backlog * service / worked_off).min(load));
     Some(Asked { load, sized, backlog, forecast: forecast.map(|load| (load, ahead)) })
 }
 

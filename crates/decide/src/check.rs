@@ -29,6 +29,12 @@ pub struct Unsafe {
 pub enum Rule {
     /// Never two writable primaries, and no step back to an earlier term.
     OnePrimary,
+    /// Nobody becomes primary who may lack a write that was acknowledged.
+    NothingLost,
+    /// Data that may be needed is not given up.
+    DataKept,
+    /// Writes are routed only to the primary of the term, once it takes them.
+    PrimaryRoute,
     /// Never route to what has not been proven healthy since it last started.
     ProvenRoutes,
     /// Never stop an instance that routes still name.
@@ -57,6 +63,9 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Rule::OnePrimary => "never two writable primaries",
+            Rule::NothingLost => "no acknowledged write is left behind",
+            Rule::DataKept => "no data is given up that may be needed",
+            Rule::PrimaryRoute => "writes go to the primary of the term",
             Rule::ProvenRoutes => "never route to what is not proven",
             Rule::NoStopWhileRouted => "never stop what routes still name",
             Rule::Minimum => "never below the minimum to replace",
@@ -76,6 +85,9 @@ impl fmt::Display for Rule {
 pub fn check(input: &Input<'_>, plan: &Plan) -> Result<(), Vec<Unsafe>> {
     let mut case = Case { input, plan, found: Vec::new() };
     databases::one_primary(&mut case);
+    databases::nothing_lost(&mut case);
+    databases::data_kept(&mut case);
+    databases::primary_route(&mut case);
     routes::only_proven(&mut case);
     routes::generations(&mut case);
     routes::not_below_the_minimum(&mut case);

@@ -2,10 +2,11 @@
 //! stopped, forgotten. Never stops what the routes in force name.
 
 use crate::bring_up::database;
+use crate::failover::acknowledge;
 use crate::planner::Planner;
 use stoa_model::observed::ProcessState;
 use stoa_model::plan::WaitKind;
-use stoa_model::{Action, InstanceId, Millis, Tier};
+use stoa_model::{Action, Cluster, InstanceId, Millis, Tier};
 
 /// How long SIGTERM may take for what no longer has a spec to say so.
 pub(crate) const GRACE: Millis = Millis::from_secs(30);
@@ -105,12 +106,13 @@ fn may_end(plan: &Planner<'_>, id: InstanceId, overdue: bool) -> Result<(), Stri
             }
             Err(format!("another {} serves", id.tier))
         }
-        Tier::Database | Tier::Cache => unused(plan, id),
+        Tier::Database => replaced(plan, id, overdue),
+        Tier::Cache => unused(plan),
     }
 }
 
-/// Whether no application instance was told of `id`, and, for a database, no other server needs it.
-fn unused(plan: &Planner<'_>, id: InstanceId) -> Result<(), String> {
+/// Whether no application instance was told of `id`.
+fn unused(plan: &Planner<'_>) -> Result<(), String> {
     let sight = plan.sight();
     for app in sight.known_of(Tier::App) {
         let ends = plan.roster.instances.get(&app).is_none_or(|place| place.retiring.is_some());
@@ -118,25 +120,49 @@ fn unused(plan: &Planner<'_>, id: InstanceId) -> Result<(), String> {
             return Err(format!("{app}, which may use it, is replaced"));
         }
     }
-    if id.tier == Tier::Database && sight.running(id).is_some() {
-        if plan.roster.primary == Some(id) && plan.roster.tier(Tier::Database).count() > 1 {
-            return Err("its replicas have ended".to_owned());
-        }
-        for other in plan.staying(Tier::Database) {
-            if plan.acts_on(other) || !database::is_well(plan, other) {
-                return Err(format!("{other} is well"));
-            }
+    Ok(())
+}
+
+/// Whether nothing is under way at a database server, and the others are well without it.
+fn replaced(plan: &Planner<'_>, id: InstanceId, overdue: bool) -> Result<(), String> {
+    if plan.sight().running(id).is_none() {
+        return Ok(());
+    }
+    if !overdue {
+        emptied(plan, id)?;
+    }
+    if plan.roster.primary == Some(id) && plan.roster.tier(Tier::Database).count() > 1 {
+        return Err("its replicas have ended".to_owned());
+    }
+    for other in plan.staying(Tier::Database) {
+        if plan.acts_on(other) || !database::is_well(plan, other) {
+            return Err(format!("{other} is well"));
         }
     }
-    Ok(())
+    acknowledged(plan, id)
+}
+
+/// Whether nothing more is sent to `id`, and what was is over.
+pub(crate) fn emptied(plan: &Planner<'_>, id: InstanceId) -> Result<(), String> {
+    acknowledged(plan, id)?;
+    match in_flight(plan, id) {
+        0 => Ok(()),
+        1 => Err("the last statement or transaction at it is over".to_owned()),
+        n => Err(format!("{n} statements and transactions at it are over")),
+    }
 }
 
 fn forget(plan: &mut Planner<'_>, id: InstanceId) {
     // Its port is given to another, which must not be sent what a balancer still takes for its own.
-    if matches!(id.tier, Tier::App | Tier::Web)
+    if id.tier.routed_by().is_some()
         && let Err(until) = acknowledged(plan, id)
     {
         plan.wait(WaitKind::Progress, id, format!("{until}; then its place is free"));
+        return;
+    }
+    let others = plan.roster.tier(Tier::Database).any(|(other, _)| other != id);
+    if id.tier == Tier::Database && others && !acknowledge::is_released(plan, id) {
+        plan.wait(WaitKind::Progress, id, "another replica has everything that it may hold");
         return;
     }
     if let Some(key) = plan.sight().busy_with(id) {
@@ -147,6 +173,7 @@ fn forget(plan: &mut Planner<'_>, id: InstanceId) {
     plan.roster.instances.remove(&id);
     if plan.roster.primary == Some(id) {
         plan.roster.primary = None;
+        plan.roster.database = Cluster::default();
     }
 }
 
@@ -158,7 +185,7 @@ pub(crate) fn stop_strangers(plan: &mut Planner<'_>) {
                 continue;
             }
             let clear = match tier {
-                Tier::App | Tier::Web => acknowledged(plan, id),
+                Tier::App | Tier::Web | Tier::Database => acknowledged(plan, id),
                 _ => Ok(()),
             };
             match clear {

@@ -93,7 +93,13 @@ fn failing(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: &str)
     if others.count() == 0 && !replica {
         return;
     }
-    stop(plan, id, format!("{id} has failed its checks for more than {HUNG_FOR}: {why}"));
+    let because = format!("{id} has failed its checks for more than {HUNG_FOR}: {why}");
+    if id.tier == Tier::Database {
+        // It answers nobody, so it would not hear a request to end either; it recovers as after a crash.
+        plan.step(Action::Stop { instance: id, grace: Millis(0) }, because);
+        return;
+    }
+    stop(plan, id, because);
 }
 
 fn hangs(plan: &Planner<'_>, id: InstanceId, running: &Running) -> bool {

@@ -11,6 +11,7 @@ mod canary;
 pub mod check;
 mod deploy;
 mod drain;
+mod failover;
 mod health;
 mod planner;
 mod replace;

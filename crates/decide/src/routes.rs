@@ -1,5 +1,7 @@
 //! What the data plane may send where: only what has been proven since it last started.
 
+mod sql;
+
 use crate::deploy::{self, Candidate};
 use crate::planner::Planner;
 use crate::sight::Standing;
@@ -19,15 +21,24 @@ pub(crate) fn follow_health(plan: &mut Planner<'_>) {
     };
     let web = web(plan);
     let (app, canary) = app(plan);
-    let sql = plan.input.routes.sql.clone();
+    let sql = sql::sql(plan);
     put_in_force(plan, Routes { web, app, app_face, canary, sql, ..Routes::default() });
     say_who_has_not_got_them(plan);
+}
+
+/// Only the routes of the splitters follow what is known: nobody else is sent anything any more.
+pub(crate) fn follow_databases(plan: &mut Planner<'_>) {
+    let sql = sql::sql(plan);
+    put_in_force(plan, Routes { sql, ..plan.input.routes.clone() });
 }
 
 /// The roles of `tier` are gone: nothing that they sent to is routed to any more.
 pub(crate) fn empty(plan: &mut Planner<'_>, tier: Tier) {
     let Routes { app_face, sql, .. } = plan.input.routes.clone();
-    let sql = if tier == Tier::Splitter { SqlRoutes { term: sql.term, ..SqlRoutes::default() } } else { sql };
+    let nothing = SqlRoutes { term: sql.term, ..SqlRoutes::default() };
+    // What was emptied once stays so while the site goes down.
+    let emptied = plan.input.routes.sql.all().next().is_none();
+    let sql = if tier == Tier::Splitter || emptied { nothing } else { sql::sql(plan) };
     put_in_force(plan, Routes { app_face, sql, ..Routes::default() });
 }
 

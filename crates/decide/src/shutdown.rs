@@ -32,6 +32,8 @@ pub(crate) fn stop_from_the_visitors_side(plan: &mut Planner<'_>) {
     let routes = plan.input.routes;
     if routes.web.iter().chain(&routes.app).next().is_some() {
         routes::follow_health(plan);
+    } else if routes.sql.all().next().is_some() {
+        routes::follow_databases(plan);
     }
     forget_the_retired(plan);
 }

@@ -163,6 +163,24 @@ impl<'a> Sight<'a> {
         }
     }
 
+    /// Its answer, and when it came.
+    pub(crate) fn told(self, id: InstanceId) -> Option<(stoa_model::Time, &'a DatabaseStatus)> {
+        let status = self.answer(id)?;
+        match &self.instance(id)?.detail {
+            Detail::Database { at, .. } => Some((*at, status)),
+            _ => None,
+        }
+    }
+
+    /// When a database server that runs last answered, however long ago; else since when every check fails.
+    pub(crate) fn silent_since(self, id: InstanceId) -> Option<stoa_model::Time> {
+        let running = self.running(id)?;
+        match self.instance(id).map(|seen| &seen.detail) {
+            Some(Detail::Database { at, .. }) if *at >= running.started => Some(*at),
+            _ => self.input.roster.instances.get(&id).and_then(|place| place.doubted),
+        }
+    }
+
     /// A step under way whose subject is `subject`.
     pub(crate) fn busy(self, host: &HostId, subject: &str) -> Option<&'a StepKey> {
         self.host(host)?.busy.iter().find(|key| key.subject() == subject)

@@ -29,6 +29,10 @@ pub mod socket_names {
 /// From the daemon to a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one is made a change of routes; a box would be in every pattern"
+)]
 pub enum Order {
     /// Serve by these from now on. A generation lower than the one served is ignored.
     Routes(Routes),

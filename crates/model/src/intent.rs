@@ -1,5 +1,6 @@
 //! What the operator asked for: the site's file and what was typed since.
 
+use crate::cluster::SwitchoverOrder;
 use crate::ids::{ReleaseId, Tier};
 use crate::site::{Count, Site};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub struct Intent {
     /// Grows with every secret that is set or taken away: instances are replaced, to be given the new ones.
     #[serde(default)]
     pub secrets: u64,
+    /// `stoa db switchover`: the last time that another primary was asked for.
+    #[serde(default)]
+    pub switchover: Option<SwitchoverOrder>,
     /// Releases with a lower number were built in another way: the same code makes a new one.
     #[serde(default)]
     pub built_from: u32,

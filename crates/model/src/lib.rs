@@ -3,11 +3,13 @@
 //! Everything here is plain data with its parsing and printing. Nothing here reads a clock, opens a
 //! file or a socket, or decides anything: `decide` judges, `tiers` acts, `traffic` serves.
 
+pub mod cluster;
 pub mod config;
 pub mod control;
 pub mod demand;
 pub mod deployment;
 pub mod endpoint;
+pub mod gtid;
 pub mod ids;
 pub mod intent;
 pub mod journal;
@@ -21,9 +23,11 @@ pub mod site;
 pub mod spec;
 pub mod time;
 
+pub use cluster::Cluster;
 pub use demand::Demand;
 pub use deployment::Deployment;
 pub use endpoint::{Endpoint, Port};
+pub use gtid::Gtids;
 pub use ids::{
     DeployNumber, Digest, EnvironmentName, Generation, HostId, InstanceId, ReleaseId, SiteName, Term, Tier,
 };

@@ -5,11 +5,12 @@
 use crate::control::Report;
 use crate::deployment::Tasks;
 use crate::endpoint::{Endpoint, Port};
+use crate::gtid::{Gtids, Origin};
 use crate::ids::{Digest, HostId, InstanceId, ReleaseId, Term};
 use crate::plan::StepKey;
-use crate::time::Time;
+use crate::time::{Millis, Time};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that every agent has seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct HostObserved {
     pub static_roots: Vec<ReleaseId>,
     /// Tasks of deployments there is a trace of.
     pub tasks: Tasks,
+    /// What was saved of former primaries' data before they were rewound or made anew: the newest of each.
+    #[serde(default)]
+    pub salvaged: BTreeMap<InstanceId, Salvaged>,
     /// Ports of the loopback interface that nothing listens on, none of them in the kernel's range of
     /// ephemeral ports; enough of them for one plan. The port of an assigned instance that has no
     /// process is among them exactly when nothing else listens there.
@@ -179,12 +183,36 @@ pub struct DatabaseStatus {
     pub writable: bool,
     /// The term it was last made primary or follower in, as it remembers itself.
     pub term: Term,
-    /// `@@gtid_current_pos` or `@@gtid_executed`, as the server writes it.
-    pub gtid: String,
-    /// Semi-synchronous replication is on and not degraded (on a primary: at least one replica acknowledges).
-    pub semi_sync: bool,
+    /// Whose transactions are its own.
+    pub origin: Origin,
+    /// What it has executed, in all domains. MariaDB: `@@gtid_binlog_state` with `@@gtid_slave_pos`, so that
+    /// it tells of each server's transactions how far they are in it; MySQL: `@@gtid_executed`.
+    pub gtid: Gtids,
+    /// A replica: what it holds, what it has not yet applied of it included; at least `gtid`.
+    pub received: Option<Gtids>,
+    /// Whether commits wait for a replica.
+    pub semi_sync: SemiSync,
+    /// The `server_id`s of the replicas that are connected to it and fetch.
+    pub followers: BTreeSet<u32>,
+    /// As it names itself, such as `10.11.6-MariaDB`.
+    pub version: String,
+    /// Settings that are not as they were rendered, such as `sync_binlog is 0, not 1`.
+    pub drift: Vec<String>,
+    /// It takes no writes although it may: the disk is full, and what the server says of it.
+    pub stalled: Option<String>,
     /// What it replicates from, when it does.
     pub replication: Option<Replication>,
+}
+
+/// Whether commits wait until a replica has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SemiSync {
+    /// Commits of this server wait.
+    pub enabled: bool,
+    /// So many connected replicas acknowledge.
+    pub acknowledging: u32,
+    /// So many sessions wait for an acknowledgement now.
+    pub waiting: u32,
 }
 
 /// A replica's view of its replication.
@@ -192,14 +220,52 @@ pub struct DatabaseStatus {
 pub struct Replication {
     /// Where it replicates from.
     pub primary: Endpoint,
-    /// The thread that fetches runs and is connected.
-    pub receiving: bool,
+    /// How the thread that fetches stands.
+    pub receiving: Receiving,
     /// The thread that applies runs.
     pub applying: bool,
     /// Seconds behind, as the server tells it.
     pub lag_seconds: Option<u64>,
+    /// How long before the answer it last got anything from its primary, a heartbeat included (asked for
+    /// every 500 ms); none where the server does not tell.
+    pub heard: Option<Millis>,
     /// The last error of either thread.
     pub error: Option<String>,
+}
+
+/// How the thread that fetches stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Receiving {
+    /// It is connected to its primary.
+    Connected,
+    /// It tries to be.
+    Connecting,
+    /// It does not run.
+    Stopped,
+}
+
+/// What was saved of a former primary's data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Salvaged {
+    /// The term whose primary has taken over.
+    pub term: Term,
+    /// So many transactions are in the file; none where it had nothing of its own.
+    pub transactions: u64,
+}
+
+impl Replication {
+    /// Whether it fetches and applies.
+    pub fn runs(&self) -> bool {
+        self.receiving == Receiving::Connected && self.applying
+    }
+}
+
+impl DatabaseStatus {
+    /// What it holds, applied or not.
+    pub fn holds(&self) -> &Gtids {
+        self.received.as_ref().unwrap_or(&self.gtid)
+    }
 }
 
 /// A release on a host.

@@ -1,7 +1,7 @@
 //! Where a site's state lies on a host (DESIGN: "State"). Pure joins; nothing is touched.
 
 use crate::Endpoint;
-use crate::ids::{InstanceId, ReleaseId};
+use crate::ids::{InstanceId, ReleaseId, Term};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -123,6 +123,11 @@ impl Paths {
     /// An instance's data folder.
     pub fn data(&self, instance: InstanceId) -> PathBuf {
         self.root.join("data").join(instance.to_string())
+    }
+
+    /// What a former primary had that its successor of `term` has not, as SQL, mode 0600.
+    pub fn salvaged(&self, instance: InstanceId, term: Term) -> PathBuf {
+        self.root.join("lost").join(format!("{instance}-{term}.sql"))
     }
 
     /// An instance's folder of logs.

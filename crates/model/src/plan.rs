@@ -1,6 +1,7 @@
 //! What `decide` returns: routes, steps, waiting; every entry with its `because`.
 
 use crate::endpoint::Endpoint;
+use crate::gtid::Gtids;
 use crate::ids::{DeployNumber, HostId, IdError, InstanceId, ReleaseId, SiteName, Term};
 use crate::roster::Roster;
 use crate::routes::Routes;
@@ -103,17 +104,58 @@ pub enum Action {
         /// The time between the two.
         grace: Millis,
     },
-    /// Make a database server refuse writes and end the sessions that could still write.
+    /// Make a data folder from that of a running database server, which goes on serving meanwhile.
+    Clone {
+        /// Whose.
+        instance: InstanceId,
+        /// For what.
+        spec: Spec,
+        /// The server it is made from.
+        from: InstanceId,
+        /// Where that listens.
+        endpoint: Endpoint,
+        /// The term; a source that knows a higher one refuses.
+        term: Term,
+    },
+    /// Make a database server refuse writes and end the sessions that could still write. Belongs to no
+    /// term: refusing is always safe.
     Fence {
         /// Which.
         instance: InstanceId,
     },
-    /// Let a database server take writes in this term.
+    /// Let a database server apply what it has received, replicate no more and take writes in this term.
     Promote {
         /// Which.
         instance: InstanceId,
         /// The term; a server that knows a higher one refuses.
         term: Term,
+        /// Its commits wait until a replica has them.
+        wait: bool,
+    },
+    /// Let a primary's commits wait until a replica has them, or no longer.
+    SemiSync {
+        /// Which.
+        instance: InstanceId,
+        /// The term; a server that knows a higher one refuses.
+        term: Term,
+        /// Whether they wait.
+        wait: bool,
+    },
+    /// Save what a former primary that is down has beyond `beyond`: its binlog's transactions are written to
+    /// [`crate::Paths::salvaged`], and its next start rolls back those that it had not committed. Only such a
+    /// start may: whatever else restarts keeps all that is in its binlog.
+    Salvage {
+        /// Whose.
+        instance: InstanceId,
+        /// What its successor had when it took over.
+        beyond: Gtids,
+        /// The term of its successor.
+        term: Term,
+    },
+    /// Remove the data folder of a database server that is down, so that it is cloned anew.
+    Discard {
+        /// Whose.
+        instance: InstanceId,
     },
     /// Let a database server replicate from the primary of this term.
     Follow {
@@ -194,8 +236,12 @@ impl Action {
             Action::Start { .. } => "start",
             Action::Reload { .. } => "reload",
             Action::Stop { .. } => "stop",
+            Action::Clone { .. } => "clone",
             Action::Fence { .. } => "fence",
             Action::Promote { .. } => "promote",
+            Action::SemiSync { .. } => "semi-sync",
+            Action::Salvage { .. } => "salvage",
+            Action::Discard { .. } => "discard",
             Action::Follow { .. } => "follow",
         }
     }
@@ -210,8 +256,12 @@ impl Action {
             | Action::Start { instance, .. }
             | Action::Reload { instance, .. }
             | Action::Stop { instance, .. }
+            | Action::Clone { instance, .. }
             | Action::Fence { instance }
             | Action::Promote { instance, .. }
+            | Action::SemiSync { instance, .. }
+            | Action::Salvage { instance, .. }
+            | Action::Discard { instance }
             | Action::Follow { instance, .. } => Some(*instance),
         }
     }
@@ -295,8 +345,12 @@ impl StepKey {
             "start" => "it has started",
             "reload" => "it has re-read its configuration",
             "stop" => "it has stopped",
+            "clone" => "its data folder is cloned",
             "fence" => "it refuses writes",
             "promote" => "it takes writes",
+            "semi-sync" => "it is told whether its commits wait for a replica",
+            "salvage" => "what only it has is saved",
+            "discard" => "its data folder is removed",
             "follow" => "it replicates",
             _ => "what is being done to it is done",
         }

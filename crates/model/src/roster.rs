@@ -3,6 +3,7 @@
 //! What `decide` has decided before and must not forget. It is stored before a plan is acted on, so
 //! that acting makes no choices: ports, numbers and the primary stand here already.
 
+use crate::cluster::Cluster;
 use crate::deployment::Deployment;
 use crate::endpoint::Endpoint;
 use crate::ids::{HostId, InstanceId, ReleaseId, Term, Tier};
@@ -21,6 +22,9 @@ pub struct Roster {
     pub primary: Option<InstanceId>,
     /// Grows with every change of `primary`.
     pub term: Term,
+    /// What is remembered of the database servers beside that.
+    #[serde(default)]
+    pub database: Cluster,
     /// Where applications reach the database: the address all splitters share, chosen once.
     #[serde(default)]
     pub sql_face: Option<Endpoint>,

@@ -237,9 +237,23 @@ pub struct DatabaseTier {
     pub name: String,
     /// The buffer pool of each server.
     pub memory: Bytes,
+    /// What happens to writes while no replica acknowledges them.
+    #[serde(default)]
+    pub on_lost_replica: OnLostReplica,
     /// How the application reaches them.
     #[serde(default)]
     pub splitter: SplitterTier,
+}
+
+/// What happens to writes while no replica acknowledges them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLostReplica {
+    /// They wait.
+    Block,
+    /// They are taken by the primary alone, and it is said loudly.
+    #[default]
+    Degrade,
 }
 
 /// `[splitter]`.
@@ -264,6 +278,20 @@ pub struct SplitterRules {
     pub hold: Millis,
     /// A statement that takes longer is written to the log.
     pub slow: Millis,
+    /// What one kind of statement may use.
+    #[serde(default)]
+    pub limits: StatementLimits,
+}
+
+/// What statements that differ in their values only may use; nothing is limited where nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StatementLimits {
+    /// The most rows of one answer.
+    pub rows: Option<u64>,
+    /// The longest one may take.
+    pub time: Option<Millis>,
+    /// The most that one splitter runs at once.
+    pub concurrency: Option<u32>,
 }
 
 /// What a read that a replica answers may see.
@@ -404,6 +432,7 @@ impl Default for SplitterRules {
             connections: 100,
             hold: Millis::from_secs(30),
             slow: Millis::from_secs(1),
+            limits: StatementLimits::default(),
         }
     }
 }

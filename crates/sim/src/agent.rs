@@ -5,8 +5,7 @@ use crate::world::{Daemon, Process, World};
 use std::collections::BTreeMap;
 use stoa_model::control::{Report, UpstreamReport};
 use stoa_model::observed::{
-    DataState, DatabaseStatus, Detail, Health, HostObserved, InstanceObserved, Observed, ProcessState,
-    Replication, Running,
+    DataState, Detail, Health, HostObserved, InstanceObserved, Observed, ProcessState, Running,
 };
 use stoa_model::{HostId, InstanceId, Port, Tier, Time};
 
@@ -42,22 +41,7 @@ impl World {
             let report = Report { serving: served.acknowledged, instances, ..Report::default() };
             return Some(Detail::Role { at: self.now, report });
         }
-        let database = process.database.as_ref().filter(|_| self.is_well(id))?;
-        let disk = self.disks.get(&id)?;
-        let replication = disk.follows.clone().map(|primary| Replication {
-            receiving: self.listening(&primary).is_some_and(|(leader, _)| self.is_well(leader)),
-            applying: database.broken.is_none(),
-            lag_seconds: Some(0),
-            error: database.broken.clone(),
-            primary,
-        });
-        let status = DatabaseStatus {
-            writable: database.writable,
-            term: disk.term,
-            gtid: String::new(),
-            semi_sync: true,
-            replication,
-        };
+        let status = self.database_status(id)?;
         Some(Detail::Database { at: self.now, status })
     }
 
@@ -80,6 +64,7 @@ impl World {
             releases: self.releases.clone(),
             static_roots: self.static_roots.clone(),
             tasks: self.tasks.clone(),
+            salvaged: self.salvaged.clone(),
             free_ports: self.free_ports(),
             busy: daemon.jobs.iter().map(|job| job.action.key()).collect(),
             failures: daemon.failures.clone(),

@@ -1,7 +1,7 @@
 //! The agent's hands: carries steps out in the world, late, and not always with success.
 
 use crate::truth;
-use crate::world::{Daemon, Database, Disk, Job, Process, Served, World};
+use crate::world::{Daemon, Disk, Job, Process, Served, World};
 use stoa_model::deployment::TaskState;
 use stoa_model::observed::{ReleaseState, StepFailure};
 use stoa_model::{Action, InstanceId, Plan, Spec, Time};
@@ -30,14 +30,14 @@ impl World {
         }
         let takes = match &action {
             Action::Build { .. } => self.rng.within(1_000, 9_000),
-            Action::Prepare { .. } => self.rng.within(500, 4_000),
+            Action::Prepare { .. } | Action::Clone { .. } => self.rng.within(500, 4_000),
             _ => self.rng.within(20, 900),
         };
         if let Action::Stop { instance, grace } = &action
             && !fails
         {
             truth::may_be_stopped(self, *instance)?;
-            let lasts = if self.rng.chance(5) { grace.0 } else { self.rng.within(10, 1_500) };
+            let lasts = if grace.0 == 0 || self.rng.chance(5) { grace.0 } else { self.rng.within(10, 1_500) };
             let now = self.now;
             if let Some(process) = self.processes.get_mut(instance) {
                 process.ends.get_or_insert(Time(now.0 + lasts));
@@ -85,6 +85,14 @@ impl World {
         Ok(())
     }
 
+    /// A step that a dead daemon had begun comes to its end, or does not.
+    pub(crate) fn half_done(&mut self, action: &Action) -> Result<(), String> {
+        match self.effect(action) {
+            Err(error) if error.starts_with("violation: ") => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn effect(&mut self, action: &Action) -> Result<(), String> {
         match action {
             Action::Build { release, .. } => {
@@ -117,38 +125,9 @@ impl World {
                 process.digest = spec.digest();
             }
             Action::Stop { .. } => {}
-            Action::Fence { instance } => self.database(*instance)?.writable = false,
-            Action::Promote { instance, term } => {
-                self.database(*instance)?;
-                let disk = self.disks.get_mut(instance).ok_or("it has no data")?;
-                if *term < disk.term {
-                    return Err(format!("it knows the term {}", disk.term));
-                }
-                disk.term = *term;
-                disk.follows = None;
-                self.database(*instance)?.writable = true;
-                truth::one_writable(self).map_err(|what| format!("violation: {what}"))?;
-            }
-            Action::Follow { instance, endpoint, term, .. } => {
-                let database = self.database(*instance)?;
-                if database.writable {
-                    return Err("it takes writes".to_owned());
-                }
-                database.broken = None;
-                let disk = self.disks.get_mut(instance).ok_or("it has no data")?;
-                disk.term = disk.term.max(*term);
-                disk.follows = Some(endpoint.clone());
-            }
+            other => return self.change_database(other),
         }
         Ok(())
-    }
-
-    fn database(&mut self, id: InstanceId) -> Result<&mut Database, String> {
-        if !self.is_well(id) {
-            return Err("it does not answer".to_owned());
-        }
-        let process = self.processes.get_mut(&id);
-        process.and_then(|process| process.database.as_mut()).ok_or_else(|| "it is no database".to_owned())
     }
 
     fn spawn(&mut self, id: InstanceId, spec: &Spec) -> Result<(), String> {
@@ -174,7 +153,7 @@ impl World {
         let fades = matches!(spec, Spec::App(app) if self.fading_releases.contains(&app.release));
         let fades = fades.then(|| Time(self.now.0 + self.rng.within(3_000, 15_000)));
         let healthy_from = delay.filter(|_| !sick).map(|delay| Time(self.now.0 + delay));
-        let database = (id.tier == stoa_model::Tier::Database).then(Database::default);
+        let database = (id.tier == stoa_model::Tier::Database).then(|| self.database_starts(id));
         let served = id.tier.is_role().then(Served::default);
         self.next_pid += 1;
         let process = Process {
@@ -232,9 +211,9 @@ impl World {
             let lasting = matches!(
                 job.action,
                 Action::Start { .. } | Action::Publish { .. } | Action::Reload { .. } | Action::Run { .. }
-            );
+            ) || matches!(job.action.instance(), Some(id) if id.tier == stoa_model::Tier::Database);
             if lasting && !job.fails && self.rng.chance(50) {
-                let _ = self.effect(&job.action);
+                self.left_half_done.push(job.action);
             }
         }
         // A stop that nobody waits for any more is not seen as asked for, and a SIGKILL does not follow.

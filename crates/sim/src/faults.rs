@@ -2,6 +2,7 @@
 
 use crate::world::{World, release};
 use std::collections::BTreeSet;
+use stoa_model::cluster::SwitchoverOrder;
 use stoa_model::deployment::DeployKind;
 use stoa_model::intent::Power;
 use stoa_model::observed::ReleaseState;
@@ -23,6 +24,14 @@ const FAULTS: &[fn(&mut World)] = &[
     power_loss,
     squat,
     break_replication,
+    kill_the_primary,
+    kill_the_primary,
+    hang_the_primary,
+    cut_off,
+    fill_the_disk,
+    corrupt,
+    switch_over,
+    switch_over,
     meddle,
     lose_static_root,
     deploy,
@@ -71,6 +80,8 @@ pub(crate) fn end(world: &mut World) {
     world.tell("nothing goes wrong from here on");
     world.failing_steps = 0;
     world.bad_starts.clear();
+    world.cut_until.clear();
+    world.full_until = world.now;
     if let Some(daemon) = &mut world.daemon {
         let now = world.now;
         daemon.silent_until.values_mut().for_each(|until| *until = now.min(*until));
@@ -192,6 +203,48 @@ fn break_replication(world: &mut World) {
         }
     }
     world.tell("replication breaks");
+}
+
+fn kill_the_primary(world: &mut World) {
+    if let Some(id) = world.roster.primary.filter(|id| world.processes.contains_key(id)) {
+        world.die(id, "killed by signal 9");
+    }
+}
+
+fn hang_the_primary(world: &mut World) {
+    let Some(id) = world.roster.primary else { return };
+    let until = world.later(90_000);
+    if let Some(process) = world.processes.get_mut(&id) {
+        process.hangs_until = until;
+        world.tell(format!("{id}, the primary, hangs for {}", until.since(world.now)));
+    }
+}
+
+fn cut_off(world: &mut World) {
+    let Some(id) = world.some_replica() else { return };
+    let until = world.later(20_000);
+    world.tell(format!("{id} does not reach its primary for {}", until.since(world.now)));
+    world.cut_until.insert(id, until);
+}
+
+fn fill_the_disk(world: &mut World) {
+    world.full_until = world.later(20_000);
+    world.tell(format!("the disk is full for {}", world.full_until.since(world.now)));
+}
+
+fn corrupt(world: &mut World) {
+    let Some(id) = world.some_replica() else { return };
+    world.tell(format!("{id} can apply nothing any more"));
+    if let Some(disk) = world.disks.get_mut(&id) {
+        disk.corrupt = true;
+    }
+}
+
+fn switch_over(world: &mut World) {
+    let number = world.intent.switchover.as_ref().map_or(0, |order| order.number) + 1;
+    let to = world.some_replica().filter(|_| world.rng.chance(50));
+    world.tell(format!("a switchover to {to:?} is asked for"));
+    world.intent.switchover = Some(SwitchoverOrder { number, to, by: "anna@laptop".to_owned() });
 }
 
 fn meddle(world: &mut World) {

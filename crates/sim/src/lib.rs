@@ -9,6 +9,7 @@
 
 mod agent;
 mod carry_out;
+mod databases;
 mod faults;
 mod rng;
 mod story;

@@ -119,6 +119,10 @@ fn turn(world: &mut World) -> Result<Option<Plan>, String> {
     if world.daemon.is_none() && world.now >= world.daemon_back {
         world.start_daemon();
     }
+    for action in std::mem::take(&mut world.left_half_done) {
+        world.half_done(&action)?;
+    }
+    world.databases_go_on()?;
     world.work()?;
     world.look();
     let plan = if world.daemon.is_some() { Some(decide(world)?) } else { None };

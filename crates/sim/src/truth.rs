@@ -49,7 +49,9 @@ pub(crate) fn may_be_stopped(world: &World, id: InstanceId) -> Result<(), String
     }
     for (role, other) in &world.processes {
         let Some(served) = &other.served else { continue };
-        let mut routes = served.routes.sent_by(role.tier);
+        // One that answers nobody is fenced by its end.
+        let hangs = id.tier == Tier::Database && !world.is_well(id);
+        let mut routes = served.routes.sent_by(role.tier).filter(|_| !hangs);
         if routes.any(|route| route.instance == id && route.started == process.started) {
             return Err(format!("{id} is stopped while {role} sends requests to it"));
         }
@@ -218,6 +220,11 @@ fn databases_are_in_order(world: &World) -> Result<(), String> {
         return Ok(());
     }
     let Some(primary) = world.roster.primary else { return Err("there is no primary".to_owned()) };
+    world.holds_all(primary)?;
+    let replicas = world.processes.keys().filter(|id| id.tier == Tier::Database).count() - 1;
+    if (replicas > 0) != world.roster.database.degraded.is_none() {
+        return Err(format!("{replicas} replicas, degraded: {:?}", world.roster.database.degraded));
+    }
     let endpoint = world.processes.get(&primary).map(|process| process.endpoint.clone());
     for (id, process) in &world.processes {
         let Some(database) = &process.database else { continue };

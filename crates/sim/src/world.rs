@@ -1,10 +1,11 @@
 //! What is true: processes, data, releases, and what the store and the daemon's memory hold.
 
+use crate::databases::Txn;
 use crate::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use stoa_model::deployment::{TaskState, Tasks};
 use stoa_model::intent::Power;
-use stoa_model::observed::{Detail, Exited, Health, Observed, ReleaseState, StepFailure};
+use stoa_model::observed::{Detail, Exited, Health, Observed, ReleaseState, Salvaged, StepFailure};
 use stoa_model::plan::TaskKind;
 use stoa_model::site::{CommandLine, DeployRules, Strategy};
 use stoa_model::{
@@ -57,6 +58,17 @@ pub(crate) struct World {
     pub(crate) unnoticed: bool,
     /// Somebody set a server writable by hand, so that two may be for a while.
     pub(crate) meddled: bool,
+    /// Writes that clients were told are safe.
+    pub(crate) acknowledged: BTreeSet<u64>,
+    pub(crate) last_write: u64,
+    /// Until then a replica does not reach its primary.
+    pub(crate) cut_until: BTreeMap<InstanceId, Time>,
+    /// Until then the disk is full.
+    pub(crate) full_until: Time,
+    /// What was saved of former primaries.
+    pub(crate) salvaged: BTreeMap<InstanceId, Salvaged>,
+    /// Steps of a dead daemon that come to their end nevertheless.
+    pub(crate) left_half_done: Vec<Action>,
     pub(crate) trace: Vec<String>,
     pub(crate) next_pid: u32,
 }
@@ -100,6 +112,14 @@ pub(crate) struct Served {
 pub(crate) struct Database {
     pub(crate) writable: bool,
     pub(crate) broken: Option<String>,
+    /// Commits wait until a replica has them.
+    pub(crate) waits: bool,
+    /// Writes that were committed and are not yet acknowledged.
+    pub(crate) pending: Vec<u64>,
+    /// It was told to replicate since it started.
+    pub(crate) fetches: bool,
+    /// When it last heard from its primary.
+    pub(crate) heard: Time,
 }
 
 /// A data folder.
@@ -108,6 +128,16 @@ pub(crate) struct Disk {
     pub(crate) ready: bool,
     pub(crate) term: Term,
     pub(crate) follows: Option<Endpoint>,
+    /// What it has executed, in order.
+    pub(crate) log: Vec<Txn>,
+    /// What it has received and not executed.
+    pub(crate) relay: Vec<Txn>,
+    /// So much of the log was committed when its process ended.
+    pub(crate) committed: usize,
+    /// The next start takes back what is beyond.
+    pub(crate) rewinds_to: Option<usize>,
+    /// What it replicates cannot be applied to it, however often it is tried.
+    pub(crate) corrupt: bool,
 }
 
 /// What the daemon holds in memory, gone when it dies.
@@ -151,6 +181,7 @@ impl World {
                 power: Power::On,
                 deploy: Default::default(),
                 secrets: 0,
+                switchover: None,
                 built_from: 0,
             },
             roster: Roster::default(),
@@ -176,6 +207,12 @@ impl World {
             bad_starts: BTreeMap::new(),
             unnoticed: false,
             meddled: false,
+            acknowledged: BTreeSet::new(),
+            last_write: 0,
+            cut_until: BTreeMap::new(),
+            full_until: Time(0),
+            salvaged: BTreeMap::new(),
+            left_half_done: Vec::new(),
             trace: Vec::new(),
             next_pid: 100,
             rng,
@@ -199,7 +236,7 @@ impl World {
             .map(|(id, _)| *id)
             .collect();
         for id in ending {
-            self.processes.remove(&id);
+            self.take_process(id);
             self.ended.remove(&id);
             self.tell(format!("{id} has ended as asked"));
         }
@@ -237,9 +274,17 @@ impl World {
         }
     }
 
+    fn take_process(&mut self, id: InstanceId) -> Option<Process> {
+        let process = self.processes.remove(&id)?;
+        if let Some(database) = &process.database {
+            self.database_ends(id, database);
+        }
+        Some(process)
+    }
+
     /// A process ends by itself or is killed.
     pub(crate) fn die(&mut self, id: InstanceId, how: &str) {
-        let Some(process) = self.processes.remove(&id) else { return };
+        let Some(process) = self.take_process(id) else { return };
         let lived =
             process.healthy_from.filter(|_| process.ever_healthy).map_or(0, |at| self.now.since(at).0);
         let crashes = if lived > 10_000 { 0 } else { process.crashes + 1 };

@@ -3,6 +3,7 @@
 //! One connection a call: a daemon that was restarted in between is simply found again. Nothing here
 //! decides what an answer means.
 
+use crate::api::types::database::{DatabaseReport, DatabaseTop, SwitchoverAccepted, SwitchoverRequest};
 use crate::api::types::{
     Accepted, DeployAccepted, DeployPreview, DeployRequest, Environment, Problem, PromoteRequest,
     ReleaseStatus, RestartRequest, RollbackRequest, ScaleRequest, SecretRequest, SecretStatus, Status,
@@ -145,6 +146,24 @@ impl Client {
     /// `GET /v1/secrets`.
     pub(crate) async fn secrets(&self) -> Result<Vec<SecretStatus>, ClientError> {
         self.get("/v1/secrets").await
+    }
+
+    /// `GET /v1/database`.
+    pub(crate) async fn database(&self) -> Result<DatabaseReport, ClientError> {
+        self.get("/v1/database").await
+    }
+
+    /// `GET /v1/database/top`.
+    pub(crate) async fn database_top(&self) -> Result<DatabaseTop, ClientError> {
+        self.get("/v1/database/top").await
+    }
+
+    /// `POST /v1/database/switchover`.
+    pub(crate) async fn switchover(
+        &self,
+        request: &SwitchoverRequest,
+    ) -> Result<SwitchoverAccepted, ClientError> {
+        self.post("/v1/database/switchover", request, QUICK).await
     }
 
     /// `POST /v1/down`.

@@ -2,7 +2,14 @@
 
 use miette::{IntoDiagnostic, WrapErr};
 use rustix::process::{Gid, Uid};
+use serde::Deserialize;
+use std::path::Path;
+use std::time::Duration;
+use stoa_model::site::{Consistency, SplitterRules};
+use stoa_model::{InstanceId, Millis};
 use stoa_traffic::http::role;
+use stoa_traffic::sql;
+use stoa_traffic::sql::role::{Account, DigestLimits, Freshness, Password, Settings, SqlRoleConfig};
 
 /// The user a role gives its rights up for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +37,77 @@ pub(crate) fn balancer(user: Option<RoleUser>, threads: usize) -> miette::Result
         give_up_rights(user).into_diagnostic().wrap_err("changing to the balancer's user")?;
     }
     role::run(config).into_diagnostic()
+}
+
+/// What a splitter reads before it gives up its rights: nobody else may.
+#[derive(Deserialize)]
+struct SplitterFile {
+    accounts: Vec<AccountEntry>,
+    rules: SplitterRules,
+}
+
+#[derive(Deserialize)]
+struct AccountEntry {
+    user: String,
+    password: String,
+}
+
+/// Serves as a splitter until SIGTERM and the last session. The sockets are inherited.
+pub(crate) fn splitter(
+    name: InstanceId,
+    user: Option<RoleUser>,
+    settings: &Path,
+    threads: usize,
+) -> miette::Result<()> {
+    let sockets = sql::role::inherited_sockets().into_diagnostic().wrap_err("the inherited sockets")?;
+    let SplitterFile { accounts, rules } = splitter_file(settings)?;
+    if let Some(user) = user {
+        give_up_rights(user).into_diagnostic().wrap_err("changing to the splitter's user")?;
+    }
+    let account =
+        |AccountEntry { user, password }| Account { user, password: Password::new(password), schema: None };
+    let config = SqlRoleConfig {
+        sockets,
+        threads,
+        place: (name.number % 16) as u8,
+        accounts: accounts.into_iter().map(account).collect(),
+        settings: splitting(&rules),
+    };
+    sql::role::run(config).into_diagnostic()
+}
+
+fn splitter_file(path: &Path) -> miette::Result<SplitterFile> {
+    let text = std::fs::read(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
+    // The message of serde_json would quote what it read, and that is a password.
+    serde_json::from_slice(&text).map_err(|error| {
+        miette::miette!(
+            "{}: it is damaged at line {}, column {}",
+            path.display(),
+            error.line(),
+            error.column()
+        )
+    })
+}
+
+fn splitting(rules: &SplitterRules) -> Settings {
+    let span = |span: Millis| Duration::from_millis(span.0);
+    Settings {
+        freshness: match rules.consistency {
+            Consistency::Eventual => Freshness::Eventual,
+            Consistency::Session => Freshness::Session,
+            Consistency::Global => Freshness::Global,
+        },
+        lag: span(rules.max_lag),
+        hold: span(rules.hold),
+        connections: rules.connections.into(),
+        slow: span(rules.slow),
+        limits: DigestLimits {
+            rows: rules.limits.rows,
+            time: rules.limits.time.map(span),
+            concurrency: rules.limits.concurrency,
+        },
+        ..Settings::default()
+    }
 }
 
 /// Watches over one task of a deployment, which it is told through its standard input, until that is over.

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -50,6 +51,7 @@ pub(crate) struct Tool {
     environment: BTreeMap<OsString, OsString>,
     directory: PathBuf,
     input: Vec<u8>,
+    stdin: Option<OwnedFd>,
     stdout: Option<File>,
     timeout: Duration,
     identity: Option<Identity>,
@@ -100,6 +102,7 @@ impl Tool {
             environment: BTreeMap::new(),
             directory: directory.into(),
             input: Vec::new(),
+            stdin: None,
             stdout: None,
             timeout: Duration::from_secs(60),
             identity: None,
@@ -120,6 +123,12 @@ impl Tool {
     /// Given to it on its standard input, the only place for a secret.
     pub(crate) fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = input.into();
+        self
+    }
+
+    /// Read by it, instead of an input.
+    pub(crate) fn stdin(mut self, stdin: OwnedFd) -> Self {
+        self.stdin = Some(stdin);
         self
     }
 
@@ -149,7 +158,7 @@ impl Tool {
         let stdout = self.stdout.take();
         let to_file = stdout.is_some();
         let mut command = self.command();
-        command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(self.stdin.take().map_or_else(Stdio::piped, Stdio::from)).stderr(Stdio::piped());
         command.stdout(stdout.map_or_else(Stdio::piped, Stdio::from));
         let mut child = self.spawn(command)?;
         let group = Group::of(&child);

@@ -15,7 +15,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> ExitCode {
         Some((name, rest)) if ["autoscale", "balancer", "cycle"].contains(&name.as_str()) => (name, rest),
         _ => {
             eprintln!(
-                "usage: cargo xtask bench autoscale [--seed N] [ACCESS.LOG]   Stoa's controller beside HPA, KPA and an oracle\n\
+                "usage: cargo xtask bench autoscale [--seed N|N-M] [ACCESS.LOG]   Stoa's controller beside HPA, KPA and an oracle\n\
                  \x20      cargo xtask bench balancer [SECONDS]   Stoa's balancer beside nginx and HAProxy, each load so long\n\
                  \x20      cargo xtask bench cycle                what deciding costs"
             );

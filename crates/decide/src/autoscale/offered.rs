@@ -13,13 +13,15 @@ const SHORT: [f64; 3] = [2.0, 5.0, 12.0];
 const LONG: f64 = 30.0;
 /// A trend is told from this many spans of this many seconds.
 const TREND: (f64, usize) = (5.0, 12);
+/// It must still be seen in the newest of them alone: what has ended leads nowhere.
+const STILL: usize = 5;
 /// A trend wears off: with this time constant, in seconds.
 const DAMPED: f64 = 45.0;
 /// A surge is told from three spans of so many seconds ...
 const SURGE: f64 = 2.0;
 /// ... over which the load grew beyond chance by so many standard errors, to so many times what it was.
 const SURGE_BEYOND_CHANCE: f64 = 3.0;
-const SURGE_TIMES: f64 = 1.5;
+const SURGE_TIMES: f64 = 3.0;
 /// A few seconds' foresight is worth less where new instances take longer than this, in seconds.
 const WORTH: f64 = 15.0;
 /// The spans of which the busiest is evidence against fewer instances, in seconds.
@@ -62,10 +64,9 @@ pub(super) fn trend(window: &Window<'_>, of: Load, ahead: f64) -> Option<f64> {
     if points.len() < TREND.1 * 2 / 3 {
         return None;
     }
-    let recent = points.len() / 2;
     // A step some time ago is a rise over the whole that has ended.
-    let slope = rise(&points)?.min(rise(points.get(..recent)?)?);
-    let mut levels: Vec<_> = points.iter().take(recent).map(|(at, load)| load - slope * at).collect();
+    let slope = rise(&points)?.min(rise(points.get(..STILL)?)?);
+    let mut levels: Vec<_> = points.iter().take(STILL).map(|(at, load)| load - slope * at).collect();
     let level = quantile(&mut levels, 0.5)?;
     let lasting = DAMPED * (1.0 - (-ahead / DAMPED).exp());
     Some(level + slope * lasting)

@@ -7,14 +7,17 @@ use stoa_model::demand::Sample;
 use stoa_model::scaling::Trial;
 use stoa_model::{Millis, Scaling, Time};
 
-/// Evidence for fewer instances is over a start-up, which is what needing one again would cost, and so many
-/// seconds more: a burst that comes back within a minute finds them still there. Longer spans cost more
-/// instance-hours than they save in waits (`cargo xtask bench autoscale`).
-const KEPT: f64 = 50.0;
+/// Evidence for fewer instances is over so many seconds, so that a burst which comes back within them finds the
+/// instances still there, and over this part of a start-up, which is what needing one again would cost. Longer
+/// spans cost more instance-hours than they save in waits (`cargo xtask bench autoscale`).
+const KEPT: f64 = 45.0;
+const KEPT_START_UPS: f64 = 0.6;
 /// Where one was needed again soon after it was taken, evidence must be over so many times as long; soon is so
 /// many times as long, too. So a load that comes and goes by the minute is not followed.
-const REGRETTED: f64 = 5.0 / 3.0;
+const REGRETTED: f64 = 2.0;
 const SOON: f64 = 1.5;
+/// What was added has shown what it is good for when it has served for so many seconds.
+const SERVED: f64 = 6.0;
 /// Between two instances taken the effect of the first is to be seen, which is the smaller the more there
 /// are: a minute divided by their count, within these bounds, in seconds.
 const PAUSES: f64 = 60.0;
@@ -64,7 +67,7 @@ pub(super) fn grow(facts: &Facts<'_>, asked: &Asked, scaling: &mut Scaling) -> b
 
 /// Over how long it must show that fewer would do, in seconds.
 fn kept(scaling: &Scaling) -> f64 {
-    (KEPT + seconds(start_up(scaling))) * if scaling.regretted { REGRETTED } else { 1.0 }
+    (KEPT + KEPT_START_UPS * seconds(start_up(scaling))) * if scaling.regretted { REGRETTED } else { 1.0 }
 }
 
 /// Notes whether one that was taken is needed again soon.
@@ -99,7 +102,7 @@ pub(super) fn shrink(facts: &Facts<'_>, asked: &Asked, scaling: &mut Scaling) {
         || *serving < scaling.wanted
         || look.over
         || lately(scaling.since, (PAUSES / f64::from(scaling.wanted)).clamp(PAUSE.0, PAUSE.1))
-        || scaling.grown.is_some_and(|at| lately(at, kept))
+        || scaling.grown.is_some_and(|at| lately(at, seconds(start_up(scaling)) + SERVED))
         || window.covered(kept) < COVERED
     {
         return;

@@ -5,7 +5,7 @@ use crate::drain;
 use crate::planner::{Planner, times};
 use stoa_model::observed::{Exited, ProcessState};
 use stoa_model::plan::WaitKind;
-use stoa_model::{Action, InstanceId, Millis, Tier};
+use stoa_model::{Action, InstanceId, Millis};
 
 /// A balancer that says nothing must not keep a dead instance down for longer than this.
 const UNSEEN_BALANCER: Millis = Millis::from_secs(5);
@@ -64,9 +64,7 @@ fn in_a_row(crashes: u32) -> String {
 /// A route names a process by its start. Were another started at the same address while a balancer still
 /// goes by the old route, it would be sent requests before it has been proven.
 fn still_sent_to(plan: &Planner<'_>, id: InstanceId, exited: Option<&Exited>) -> Option<String> {
-    if !matches!(id.tier, Tier::App | Tier::Web) {
-        return None;
-    }
+    id.tier.routed_by()?;
     let until = drain::acknowledged(plan, id).err()?;
     let unseen = exited.is_none_or(|exited| plan.input.now.since(exited.at) > UNSEEN_BALANCER);
     (plan.input.routes.names(id) || !unseen).then_some(until)

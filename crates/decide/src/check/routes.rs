@@ -6,7 +6,7 @@ use stoa_model::routes::Route;
 use stoa_model::{InstanceId, Tier};
 
 fn routes_of(routes: &stoa_model::Routes) -> impl Iterator<Item = &Route> {
-    routes.web.iter().chain(&routes.app)
+    routes.web.iter().chain(&routes.app).chain(routes.sql.all())
 }
 
 fn same(a: &Route, b: &Route) -> bool {
@@ -20,7 +20,8 @@ pub(super) fn only_proven(case: &mut Case<'_>) {
         }
     }
     let wrong_tier = case.plan.routes.web.iter().any(|r| r.instance.tier != Tier::Web)
-        || case.plan.routes.app.iter().any(|r| r.instance.tier != Tier::App);
+        || case.plan.routes.app.iter().any(|r| r.instance.tier != Tier::App)
+        || case.plan.routes.sql.all().any(|r| r.instance.tier != Tier::Database);
     if wrong_tier {
         case.refuse(Rule::ProvenRoutes, "a route of one tier names an instance of another".to_owned());
     }

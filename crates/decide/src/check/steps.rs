@@ -7,7 +7,9 @@ use stoa_model::{Action, Endpoint, InstanceId, Spec, Tier};
 
 pub(super) fn not_while_routed(case: &mut Case<'_>) {
     for id in case.stops() {
-        if case.input.routes.names(id) {
+        // One that answers nobody is fenced by its end; nothing that is sent to it comes back anyway.
+        let hangs = id.tier == Tier::Database && !case.healthy(id);
+        if case.input.routes.names(id) && !hangs {
             case.refuse(Rule::NoStopWhileRouted, format!("{id} is stopped and the routes in force name it"));
         }
     }
@@ -25,6 +27,8 @@ pub(super) fn not_below_the_minimum(case: &mut Case<'_>) {
                 (!case.retiring(id)).then(|| format!("{id} is healthy, is stopped and does not retire"))
             }
             (false, Tier::Balancer | Tier::Splitter) => last_role(case, id),
+            // Its data is not the site's: it is made anew, however the others are.
+            (false, Tier::Database) if case.plan.roster.database.astray.contains_key(&id) => None,
             (false, Tier::Database) => sick_beside(case, id),
             (false, Tier::Cache) => None,
         };
@@ -83,8 +87,13 @@ pub(super) fn not_on_unknown(case: &mut Case<'_>) {
         }
         let data = seen.map_or(&DataState::Absent, |seen| &seen.data);
         let what = match &step.action {
-            Action::Prepare { .. } if *data != DataState::Absent || !case.known_down(id) => {
+            Action::Prepare { .. } | Action::Clone { .. }
+                if *data != DataState::Absent || !case.known_down(id) =>
+            {
                 "is not known to be empty and without a process"
+            }
+            Action::Salvage { .. } | Action::Discard { .. } if !case.known_down(id) => {
+                "is not known to be without a process"
             }
             Action::Start { .. } if id.tier == Tier::Database && *data != DataState::Ready => "is not ready",
             _ => continue,

@@ -26,7 +26,7 @@ fn stop(instance: &str) -> Step {
 }
 
 fn promote(instance: InstanceId, term: u64) -> Step {
-    step(Action::Promote { instance, term: Term(term) })
+    step(Action::Promote { instance, term: Term(term), wait: true })
 }
 
 fn spec(scene: &Scene, instance: &str) -> Spec {
@@ -44,6 +44,8 @@ fn two_writable_primaries() {
     assert_eq!(rules(&scene, &with(vec![promote(id("database-1"), 0)])), [Rule::OnePrimary]);
     let mut other = plan.clone();
     other.roster.primary = Some(id("database-2"));
+    other.routes.sql.primary = None;
+    other.routes.generation = other.routes.generation.next();
     assert_eq!(rules(&scene, &other), [Rule::OnePrimary], "another primary needs another term");
     other.roster.term = Term(0);
     assert_eq!(rules(&scene, &other), [Rule::OnePrimary]);
@@ -94,7 +96,8 @@ fn stops_that_visitors_would_notice() {
     assert!(rules(&scene, &with(vec![stop("app-1")])).contains(&Rule::NoStopWhileRouted));
     assert_eq!(rules(&scene, &with(vec![stop("balancer-1")])), []);
     assert_eq!(rules(&scene, &with(vec![stop("balancer-1"), stop("balancer-2")])), [Rule::Minimum]);
-    assert_eq!(rules(&scene, &with(vec![stop("database-1"), stop("database-2")])), [Rule::Minimum]);
+    let both = with(vec![stop("database-1"), stop("database-2")]);
+    assert_eq!(rules(&scene, &both), [Rule::NoStopWhileRouted, Rule::Minimum]);
     let mut fewer = plan.clone();
     fewer.routes.app.remove(0);
     fewer.routes.generation = fewer.routes.generation.next();
@@ -110,6 +113,8 @@ fn what_destroys_on_what_is_not_known() {
     assert_eq!(rules(&scene, &with(vec![prepare.clone()])), [Rule::UnknownIsNotDead]);
     scene.died("database-2", 0);
     scene.seen("database-2").data = DataState::Unknown;
+    let plan = scene.plan();
+    let with = |steps: Vec<Step>| Plan { steps, ..plan.clone() };
     assert_eq!(rules(&scene, &with(vec![prepare])), [Rule::UnknownIsNotDead]);
     scene.seen("cache-1").process = ProcessState::Unknown;
     assert_eq!(rules(&scene, &with(vec![stop("cache-1")])), [Rule::UnknownIsNotDead]);
@@ -179,4 +184,62 @@ fn pages_before_their_files() {
     let mut plan = Plan { routes: plan.routes.clone(), ..plan };
     plan.routes.generation = plan.routes.generation.next();
     assert_eq!(rules(&scene, &plan), [Rule::FilesFirst]);
+}
+
+#[test]
+fn a_primary_that_may_lack_what_was_acknowledged() {
+    let mut scene = Scene::settled();
+    scene.died("database-1", 0);
+    scene.pass(100);
+    let good = scene.plan();
+    assert_eq!(good.roster.primary, Some(id("database-2")));
+    assert_eq!(rules(&scene, &good), []);
+    let degraded = |scene: &mut Scene| {
+        let (since, because) = (scene.now, "a test".to_owned());
+        let degraded = stoa_model::cluster::Degraded { since, because, goal: None };
+        scene.roster.database.degraded = Some(degraded);
+    };
+    let nobody = |scene: &mut Scene| scene.roster.database.acknowledgers.clear();
+    let owing = |scene: &mut Scene| {
+        scene.roster.database.owing.insert(id("database-2"), "0-1-9".parse().unwrap());
+    };
+    let silent = |scene: &mut Scene| scene.seen("database-2").process = ProcessState::Unknown;
+    for loss in [degraded, nobody, owing, silent] as [fn(&mut Scene); 4] {
+        let mut scene = scene.clone();
+        loss(&mut scene);
+        assert!(rules(&scene, &good).contains(&Rule::NothingLost));
+    }
+}
+
+#[test]
+fn data_that_may_be_needed() {
+    let mut scene = Scene::settled();
+    scene.died("database-2", 0);
+    let plan = scene.plan();
+    let with = |steps: Vec<Step>| Plan { steps, ..plan.clone() };
+    let discard = |instance| step(Action::Discard { instance: id(instance) });
+    assert_eq!(rules(&scene, &with(vec![discard("database-2")])), []);
+    assert!(rules(&scene, &with(vec![discard("database-1")])).contains(&Rule::DataKept));
+    scene.status(id("database-1")).writable = false;
+    assert!(
+        rules(&scene, &with(vec![discard("database-2")])).contains(&Rule::DataKept),
+        "nobody takes writes"
+    );
+    let salvage = Action::Salvage { instance: id("database-1"), beyond: Default::default(), term: Term(1) };
+    assert!(rules(&scene, &with(vec![step(salvage)])).contains(&Rule::UnknownIsNotDead), "it runs");
+}
+
+#[test]
+fn writes_to_another_than_the_primary_of_the_term() {
+    let scene = Scene::settled();
+    let plan = scene.plan();
+    let mut other = plan.clone();
+    other.routes.generation = other.routes.generation.next();
+    let replica = other.routes.sql.replicas.pop();
+    other.routes.sql.primary = replica;
+    assert_eq!(rules(&scene, &other), [Rule::PrimaryRoute]);
+    let mut stale = plan;
+    stale.routes.generation = stale.routes.generation.next();
+    stale.routes.sql.term = Term(0);
+    assert_eq!(rules(&scene, &stale), [Rule::PrimaryRoute]);
 }

@@ -18,10 +18,13 @@ fn a_site_comes_up_in_this_order() {
         story.push('\n');
     }
     insta::assert_snapshot!(story, @r#"
-    build 1-abcdef0, start balancer-1, start balancer-2, prepare database-1, prepare database-2, start splitter-1, start splitter-2, start cache-1, start web-1, start web-2
-    start database-1, start database-2, publish 1-abcdef0
+    build 1-abcdef0, start balancer-1, start balancer-2, prepare database-1, start splitter-1, start splitter-2, start cache-1, start web-1, start web-2
+    start database-1, publish 1-abcdef0
     promote database-1
-    follow database-2, start app-1, start app-2
+    clone database-2, start app-1, start app-2
+    start database-2
+    follow database-2
+    semi-sync database-1
     "#);
     assert!(scene.plan().settled());
     assert_eq!(scene.routed(&scene.plan()), "web-1 web-2 app-1 app-2");
@@ -68,7 +71,7 @@ fn a_static_site_is_published_when_built_and_has_no_upstream() {
 #[test]
 fn the_application_waits_for_a_writable_primary_and_a_cache() {
     let mut scene = Scene::settled();
-    for instance in ["app-1", "app-2", "database-1", "cache-1"] {
+    for instance in ["app-1", "app-2", "database-1", "database-2", "cache-1"] {
         scene.died(instance, 0);
     }
     scene.turn();

@@ -87,9 +87,13 @@ fn a_replica_follows_the_primary_wherever_it_listens() {
 fn an_emptied_primary_does_not_take_the_place_of_a_replica_with_data() {
     let mut scene = Scene::settled();
     scene.died("database-1", 0);
+    scene.died("database-2", 0);
     scene.seen("database-1").data = DataState::Absent;
     assert_eq!(verbs(&scene, "prepare"), Vec::<String>::new());
-    insta::assert_snapshot!(scene.waits(WaitKind::Trouble, "database-1"), @"it is known that database-2 holds no data of this site: database-1 is its primary and has an empty data folder, and an empty primary must not take the place of one with data");
+    insta::assert_snapshot!(scene.waits(WaitKind::Trouble, "database-1"), @r"
+    it takes writes again: database-1 and all its replicas have ended; no replica takes over: database-2 may hold what others lack: it has ended
+    it is known that database-2 holds no data of this site: database-1 is its primary and has an empty data folder, and an empty primary must not take the place of one with data
+    ");
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn the_site_goes_down_from_the_visitors_side() {
     stop web-1, stop web-2           ->
     stop app-1, stop app-2           ->
     stop splitter-1, stop splitter-2 ->
+                                     ->
     stop cache-1                     ->
     stop database-2                  ->
     stop database-1                  ->

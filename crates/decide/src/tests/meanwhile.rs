@@ -206,12 +206,13 @@ fn the_first_release_of_all_has_nothing_to_be_compared_with() {
     scene.intent.site.deploy.strategy = How::Canary;
     scene.intent.site.deploy.migrate = command("./migrate.sh");
     insta::assert_snapshot!(story(&mut scene), @r#"
-    build 1-abcdef0, start balancer-1, start balancer-2, prepare database-1, prepare database-2, start splitter-1, start splitter-2, start cache-1, start web-1, start web-2 preparing
-    start database-1, start database-2, publish 1-abcdef0 preparing
+    build 1-abcdef0, start balancer-1, start balancer-2, prepare database-1, start splitter-1, start splitter-2, start cache-1, start web-1, start web-2 preparing
+    start database-1, publish 1-abcdef0          preparing
     promote database-1                           preparing
-    follow database-2, run migrate-0             preparing
-    start app-1, start app-2                     rolling
-                                                 rolling    app-1 app-2
+    clone database-2, run migrate-0              preparing
+    start database-2, start app-1, start app-2   rolling
+    follow database-2                            rolling    app-1 app-2
+    semi-sync database-1                         done       app-1 app-2
                                                  done       app-1 app-2
     "#);
 }

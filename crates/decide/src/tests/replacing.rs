@@ -81,7 +81,7 @@ fn what_retires_is_drained_before_it_is_stopped() {
     insta::assert_snapshot!(scene.waits(WaitKind::Progress, "app-2"), @"its 2 requests in flight are answered; then it ends");
 
     scene.report("balancer-1").serving.0 -= 1;
-    insta::assert_snapshot!(scene.waits(WaitKind::Progress, "app-2"), @"balancer-1 serves by the routes 4 without it; it has 3; then it ends");
+    insta::assert_snapshot!(scene.waits(WaitKind::Progress, "app-2"), @"balancer-1 serves by the routes 6 without it; it has 5; then it ends");
 
     scene.pass(1);
     scene.in_flight("balancer-2", "app-2", 0);
@@ -166,11 +166,18 @@ fn databases_restart_in_their_place_replicas_first() {
     let mut scene = Scene::settled();
     scene.intent.restarts.insert(Tier::Database, 1);
     insta::assert_snapshot!(told(&mut scene), @r#"
+                                     -> web-1 web-2 app-1 app-2
     stop database-2                  -> web-1 web-2 app-1 app-2
     start database-2                 -> web-1 web-2 app-1 app-2
+    follow database-2                -> web-1 web-2 app-1 app-2
+                                     -> web-1 web-2 app-1 app-2
+    fence database-1                 -> web-1 web-2 app-1 app-2
+    promote database-2               -> web-1 web-2 app-1 app-2
+    follow database-1                -> web-1 web-2 app-1 app-2
     stop database-1                  -> web-1 web-2 app-1 app-2
     start database-1                 -> web-1 web-2 app-1 app-2
-    promote database-1               -> web-1 web-2 app-1 app-2
+    follow database-1                -> web-1 web-2 app-1 app-2
+                                     -> web-1 web-2 app-1 app-2
                                      -> web-1 web-2 app-1 app-2
     "#);
 }

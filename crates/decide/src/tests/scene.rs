@@ -1,6 +1,7 @@
 //! A scene: a site, what has been decided for it and what is seen, with an agent that does at once what
 //! it is told. Scenarios change one thing in it and look at the plan.
 
+use super::servers::restarted;
 use crate::{Input, check, plan};
 use std::collections::BTreeMap;
 use stoa_model::control::{Report, UpstreamReport};
@@ -8,12 +9,12 @@ use stoa_model::deployment::TaskState;
 use stoa_model::intent::Power;
 use stoa_model::observed::{
     DataState, DatabaseStatus, Detail, Exited, Health, HostObserved, InstanceObserved, ProcessState,
-    ReleaseState, Replication, Running,
+    ReleaseState, Running,
 };
 use stoa_model::plan::WaitKind;
 use stoa_model::{
     Action, Demand, Digest, Endpoint, Generation, HostId, InstanceId, Intent, Millis, Observed, Paths, Plan,
-    Port, ReleaseId, Roster, Routes, Site, Spec, Term, Tier, Time,
+    Port, ReleaseId, Roster, Routes, Site, Spec, Tier, Time,
 };
 
 /// A site as it is meant to be, as it was decided and as it is seen.
@@ -63,6 +64,7 @@ impl Scene {
             releases: [(release(1), ReleaseState::Taken)].into(),
             static_roots: Vec::new(),
             tasks: BTreeMap::new(),
+            salvaged: BTreeMap::new(),
             free_ports: (20_001..20_030).map(|n| Port::try_from(n).unwrap()).collect(),
             busy: Vec::new(),
             failures: BTreeMap::new(),
@@ -75,6 +77,7 @@ impl Scene {
             power: Power::On,
             deploy: Default::default(),
             secrets: 0,
+            switchover: None,
             built_from: 0,
         };
         Scene {
@@ -188,6 +191,7 @@ impl Scene {
                 _ => {}
             }
         }
+        self.replicate();
     }
 
     fn carry_out(&mut self, action: &Action) {
@@ -206,23 +210,7 @@ impl Scene {
             Action::Start { instance, spec } => self.start(*instance, spec),
             Action::Reload { instance, spec } => self.running(*instance).spec = spec.digest(),
             Action::Stop { instance, .. } => self.trace(*instance).process = ProcessState::Absent,
-            Action::Fence { instance } => self.status(*instance).writable = false,
-            Action::Promote { instance, term } => {
-                let status = self.status(*instance);
-                (status.writable, status.term, status.replication) = (true, *term, None);
-            }
-            Action::Follow { instance, endpoint, term, .. } => {
-                let primary = endpoint.clone();
-                let replication = Replication {
-                    primary,
-                    receiving: true,
-                    applying: true,
-                    lag_seconds: Some(0),
-                    error: None,
-                };
-                let status = self.status(*instance);
-                (status.term, status.replication) = (*term, Some(replication));
-            }
+            other => self.change_database(other),
         }
     }
 
@@ -257,14 +245,14 @@ impl Scene {
                 Detail::Role { at: old, report: Report::default() }
             }
             stoa_model::Tier::Database => {
-                let status = DatabaseStatus { writable: false, ..remembered.unwrap_or_else(fresh_status) };
+                let status = restarted(instance, remembered);
                 Detail::Database { at: old, status }
             }
             _ => Detail::None,
         };
     }
 
-    fn trace(&mut self, instance: InstanceId) -> &mut InstanceObserved {
+    pub(super) fn trace(&mut self, instance: InstanceId) -> &mut InstanceObserved {
         let nothing =
             InstanceObserved { process: ProcessState::Absent, data: DataState::Absent, detail: Detail::None };
         self.host.instances.entry(instance).or_insert(nothing)
@@ -330,8 +318,4 @@ impl Scene {
     pub(crate) fn generation(&self) -> Generation {
         self.routes.generation
     }
-}
-
-fn fresh_status() -> DatabaseStatus {
-    DatabaseStatus { writable: false, term: Term(0), gtid: String::new(), semi_sync: true, replication: None }
 }

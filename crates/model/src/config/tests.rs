@@ -98,7 +98,10 @@ fn what_the_example_comments_out_may_be_written() {
     assert_eq!(site.deploy.migrate.unwrap().words(), ["python3", "migrate.py"]);
     assert!(site.deploy.before_deploy.is_some() && site.deploy.after_deploy.is_some());
     assert_eq!(site.add_host.unwrap().words().len(), 5);
-    assert_eq!(commented.len(), 7);
+    let limits = site.database.unwrap().splitter.rules.limits;
+    assert_eq!((limits.rows, limits.concurrency), (Some(100_000), Some(50)));
+    assert!(limits.time.is_some());
+    assert_eq!(commented.len(), 10);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The daemon's API: all of it on a private Unix socket, what only tells on a TCP port of the loopback
 //! interface. It asks the store and the operator; it decides nothing.
 
+mod database;
 mod deployment;
 mod metrics;
 mod status;
@@ -22,6 +23,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use stoa_model::Paths;
 use tokio::net::{TcpListener, UnixListener};
+use types::database::SwitchoverRequest;
 use types::{
     DeployRequest, Problem, PromoteRequest, RestartRequest, RollbackRequest, ScaleRequest, SecretRequest,
     UpRequest,
@@ -75,6 +77,9 @@ pub(crate) async fn serve(paths: &Paths, state: State) -> miette::Result<()> {
         .route("/v1/secrets", get(secrets).post(set_secret))
         .route("/v1/scale", post(scale))
         .route("/v1/restart", post(restart))
+        .route("/v1/database", get(database_of))
+        .route("/v1/database/top", get(database_top))
+        .route("/v1/database/switchover", post(switchover))
         .route("/v1/down", post(down))
         .route("/v1/dismiss", post(dismiss))
         .route("/v1/environment", get(environment))
@@ -197,6 +202,18 @@ async fn scale(Shared(context): Shared<Context>, Json(request): Json<ScaleReques
 
 async fn restart(Shared(context): Shared<Context>, Json(request): Json<RestartRequest>) -> Response {
     answer(context.state.operator.restart(request).await)
+}
+
+async fn database_of(Shared(context): Shared<Context>) -> Response {
+    answer(database::report(&context.state).await)
+}
+
+async fn database_top(Shared(context): Shared<Context>) -> Response {
+    answer(database::top(&context.state).await)
+}
+
+async fn switchover(Shared(context): Shared<Context>, Json(request): Json<SwitchoverRequest>) -> Response {
+    answer(context.state.operator.switchover(request).await)
 }
 
 async fn dismiss(Shared(context): Shared<Context>) -> Response {

@@ -18,27 +18,17 @@ const LAST_LINES: usize = 10;
 
 /// The site as it stands.
 pub(super) async fn status(state: &State, api: Option<SocketAddr>) -> Result<Status, Problem> {
-    let broken = |error: crate::store::StoreError| {
-        Problem::from_text("the site's state cannot be read", error.to_string(), "see that the disk is well")
-    };
-    let intent = state.store.intent().await.map_err(broken)?.ok_or_else(|| {
-        Problem::from_text(
-            "nothing is up here",
-            "no site was brought up in this state folder",
-            "type: stoa up",
-        )
-    })?;
-    let (roster, routes) = state.store.decided().await.map_err(broken)?;
-    let observed = state.store.observed().await.map_err(broken)?;
+    let known = Known::read(state).await?;
     let plan = state.store.plan().await.map_err(broken)?;
-    let view = View { state, intent: &intent, roster: &roster, routes: &routes, observed: &observed };
+    let view = known.view(state);
+    let Known { intent, roster, routes, .. } = &known;
     let tiers = Tier::ALL.into_iter().filter_map(|tier| view.tier(tier)).collect();
     let (settled, waiting) = match plan {
         // A plan made before the intent changed says nothing about it.
-        Some(planned) => (planned.intent == intent && planned.plan.settled(), planned.plan.waiting),
+        Some(planned) => (planned.intent == *intent && planned.plan.settled(), planned.plan.waiting),
         None => (false, Vec::new()),
     };
-    let deployment = deployment::deployment(&intent, &roster, &routes, &waiting, clock::now());
+    let deployment = deployment::deployment(intent, roster, routes, &waiting, clock::now());
     let trouble = state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(Status {
         site: intent.site.name.clone(),
@@ -46,7 +36,7 @@ pub(super) async fn status(state: &State, api: Option<SocketAddr>) -> Result<Sta
         release: intent.release.clone(),
         live: roster.live.clone(),
         settled: settled && trouble.is_empty(),
-        urls: urls(&intent),
+        urls: urls(intent),
         api: api.map(|address| format!("http://{address}")),
         state: state.paths.root().to_owned(),
         tiers,
@@ -78,12 +68,47 @@ pub(crate) fn urls(intent: &Intent) -> Vec<String> {
     std::iter::once(local).chain(domains).map(|host| format!("http://{host}{port}")).collect()
 }
 
-struct View<'a> {
-    state: &'a State,
-    intent: &'a Intent,
-    roster: &'a Roster,
-    routes: &'a Routes,
-    observed: &'a Observed,
+fn broken(error: crate::store::StoreError) -> Problem {
+    Problem::from_text("the site's state cannot be read", error.to_string(), "see that the disk is well")
+}
+
+/// What is known of a site at one moment.
+pub(super) struct Known {
+    intent: Intent,
+    roster: Roster,
+    routes: Routes,
+    observed: Observed,
+}
+
+impl Known {
+    /// Reads it; a problem where nothing was ever brought up.
+    pub(super) async fn read(state: &State) -> Result<Self, Problem> {
+        let intent = state.store.intent().await.map_err(broken)?.ok_or_else(|| {
+            Problem::from_text(
+                "nothing is up here",
+                "no site was brought up in this state folder",
+                "type: stoa up",
+            )
+        })?;
+        let (roster, routes) = state.store.decided().await.map_err(broken)?;
+        let observed = state.store.observed().await.map_err(broken)?;
+        Ok(Known { intent, roster, routes, observed })
+    }
+
+    /// The same, to be asked.
+    pub(super) fn view<'a>(&'a self, state: &'a State) -> View<'a> {
+        let Known { intent, roster, routes, observed } = self;
+        View { state, intent, roster, routes, observed }
+    }
+}
+
+/// A site, to be asked how its parts are.
+pub(super) struct View<'a> {
+    pub(super) state: &'a State,
+    pub(super) intent: &'a Intent,
+    pub(super) roster: &'a Roster,
+    pub(super) routes: &'a Routes,
+    pub(super) observed: &'a Observed,
 }
 
 impl View<'_> {
@@ -109,7 +134,7 @@ impl View<'_> {
         })
     }
 
-    fn software(&self, tier: Tier) -> String {
+    pub(super) fn software(&self, tier: Tier) -> String {
         let site = &self.intent.site;
         match tier {
             Tier::Balancer | Tier::Splitter => "stoa".to_owned(),
@@ -133,7 +158,7 @@ impl View<'_> {
         }
     }
 
-    fn instance(&self, id: InstanceId, place: &Assignment) -> InstanceStatus {
+    pub(super) fn instance(&self, id: InstanceId, place: &Assignment) -> InstanceStatus {
         let seen = self.observed.hosts.get(&place.host).and_then(|host| host.instances.get(&id));
         let gauges = self.state.gauges.of(id);
         let (state, note) = self.state_of(id, place, seen);
@@ -221,7 +246,7 @@ impl View<'_> {
         let Detail::Database { status, .. } = &seen.detail else { return (InstanceState::Starting, None) };
         if self.roster.primary == Some(id) {
             let replicas = self.roster.tier(Tier::Database).count() > 1;
-            return match (status.writable, status.semi_sync || !replicas) {
+            return match (status.writable, status.semi_sync.acknowledging > 0 || !replicas) {
                 (false, _) => (InstanceState::Starting, Some("does not take writes yet".to_owned())),
                 (true, true) => (InstanceState::Serving, None),
                 (true, false) => (
@@ -232,7 +257,7 @@ impl View<'_> {
         }
         match &status.replication {
             None => (InstanceState::Starting, Some("does not replicate yet".to_owned())),
-            Some(replication) if replication.receiving && replication.applying => {
+            Some(replication) if replication.runs() => {
                 let lag = replication.lag_seconds.filter(|lag| *lag > 0);
                 (InstanceState::Serving, lag.map(|lag| format!("{lag} s behind")))
             }
@@ -246,7 +271,7 @@ impl View<'_> {
         }
     }
 
-    fn reports(&self) -> impl Iterator<Item = &stoa_model::control::Report> {
+    pub(super) fn reports(&self) -> impl Iterator<Item = &stoa_model::control::Report> {
         self.hosts().flat_map(|host| host.instances.values()).filter_map(|seen| match &seen.detail {
             Detail::Role { report, .. } => Some(report),
             _ => None,

@@ -14,6 +14,9 @@
 //! | `POST /v1/secrets` | [`SecretRequest`] | [`Accepted`] |
 //! | `GET /v1/secrets` | | `Vec<`[`SecretStatus`]`>`: names, never values |
 //! | `POST /v1/restart` | [`RestartRequest`] | [`Accepted`] |
+//! | `GET /v1/database` | | [`database::DatabaseReport`] |
+//! | `GET /v1/database/top` | | [`database::DatabaseTop`] |
+//! | `POST /v1/database/switchover` | [`database::SwitchoverRequest`] | [`database::SwitchoverAccepted`] |
 //! | `POST /v1/dismiss` | `{}` | [`Accepted`]; the daemon ends itself if it never had a site |
 //! | `POST /v1/down` | `{}` | [`Accepted`]; the daemon ends itself once everything has stopped |
 //! | `GET /v1/environment` | | [`Environment`], for `stoa run`; only on the Unix socket; without secrets |
@@ -21,6 +24,8 @@
 //!
 //! Anything else than 2xx has a [`Problem`] as its body. On TCP (`127.0.0.1:7070`) only `GET /v1/status`,
 //! `/v1/events` and `/metrics` are answered: everything that changes something needs the socket.
+
+pub(crate) mod database;
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -92,6 +92,13 @@ pub(crate) enum Verb {
     /// Show what was decided and done, and why
     #[command(after_help = "Example:\n  stoa events -f")]
     Events(Events),
+    /// Show the database, open a shell in it, change its primary
+    #[command(subcommand, arg_required_else_help = true)]
+    #[command(
+        after_help = "Examples:\n  stoa db status\n  stoa db shell\n  stoa db switchover database-2\n  \
+        stoa db top"
+    )]
+    Db(Db),
     /// Set the app's secrets, take them away, list their names
     #[command(subcommand, arg_required_else_help = true)]
     #[command(after_help = "Examples:\n  stoa secrets set STRIPE_KEY              # asks for the value\n  \
@@ -118,6 +125,46 @@ pub(crate) struct Folder {
     /// The site's folder [default: this one or one above]
     #[arg(value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
+}
+
+/// `stoa db`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Db {
+    /// Show who is primary and why, and how far each server is
+    #[command(after_help = "Example:\n  stoa db status --json")]
+    Status(Folder),
+    /// Open the server's own shell as the application, through the splitters or at one server
+    #[command(after_help = "Examples:\n  stoa db shell\n  stoa db shell database-2\n  \
+        stoa db shell -- -e 'SELECT 1'")]
+    Shell(DbShell),
+    /// Let another server be the primary, without a statement failing
+    #[command(
+        after_help = "Examples:\n  stoa db switchover            # to the replica that is furthest\n  \
+        stoa db switchover database-2"
+    )]
+    Switchover(DbSwitchover),
+    /// Show which statements take the time
+    #[command(after_help = "Example:\n  stoa db top")]
+    Top(Folder),
+}
+
+/// `stoa db shell`.
+#[derive(Debug, Args)]
+pub(crate) struct DbShell {
+    /// One server instead of the splitters, such as database-2
+    #[arg(value_name = "INSTANCE")]
+    pub(crate) server: Option<InstanceId>,
+    /// What the shell itself is given
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    pub(crate) arguments: Vec<std::ffi::OsString>,
+}
+
+/// `stoa db switchover`.
+#[derive(Debug, Args)]
+pub(crate) struct DbSwitchover {
+    /// Which replica [default: the one that is furthest]
+    #[arg(value_name = "INSTANCE")]
+    pub(crate) to: Option<InstanceId>,
 }
 
 /// `stoa init`.
@@ -319,6 +366,21 @@ pub(crate) enum Role {
         /// UID:GID it gives its rights up for
         #[arg(long)]
         user: Option<crate::roles::RoleUser>,
+        /// How many threads serve
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
+    /// The splitter
+    Splitter {
+        /// The instance's name
+        #[arg(long)]
+        name: InstanceId,
+        /// UID:GID it gives its rights up for
+        #[arg(long)]
+        user: Option<crate::roles::RoleUser>,
+        /// The file with its rules and accounts, which only its starter may read
+        #[arg(long)]
+        settings: PathBuf,
         /// How many threads serve
         #[arg(long, default_value_t = 1)]
         threads: usize,

@@ -151,6 +151,7 @@ fn dispatch(cli: Cli, screen: Screen) -> Outcome<ExitCode> {
         Verb::Rollback(arguments) => verbs::rollback::run(&context, &arguments),
         Verb::Releases(arguments) => verbs::releases::run(&context, &arguments),
         Verb::Promote(arguments) => verbs::promote::run(&context, &arguments),
+        Verb::Db(arguments) => verbs::db::run(&context, &arguments),
         Verb::Secrets(arguments) => verbs::secrets::run(&context, &arguments),
         Verb::Run(arguments) => verbs::run::run(&context, &arguments),
         Verb::Events(arguments) => verbs::events::run(&context, &arguments),
@@ -183,6 +184,7 @@ fn background(global: &Global, kept: bool) -> Outcome<ExitCode> {
 fn serve(role: Role) -> Outcome<ExitCode> {
     let served = match role {
         Role::Balancer { name: _, user, threads } => roles::balancer(user, threads),
+        Role::Splitter { name, user, settings, threads } => roles::splitter(name, user, &settings, threads),
         Role::Task => roles::task(),
     };
     served.map(|()| ExitCode::SUCCESS).map_err(|report| Failure::report(&report, "see the daemon's log"))

@@ -1,4 +1,4 @@
-use super::args::{LogTarget, ReleaseName, Secrets};
+use super::args::{Db, LogTarget, ReleaseName, Secrets};
 use super::config_report::ConfigReport;
 use super::locate::FILE;
 use super::style::{Style, harmless};
@@ -49,6 +49,13 @@ fn what_is_typed_is_understood() {
     assert!(matches!(verb("stoa logs deploy"), Verb::Logs(logs) if logs.target == Some(LogTarget::Deploy)));
     assert!(matches!(verb("stoa secrets set A b -e staging"), Verb::Secrets(Secrets::Set(words))
         if words.more.len() == 1 && !format!("{words:?}").contains('b')));
+    let to = InstanceId::new(Tier::Database, 2);
+    assert!(
+        matches!(verb("stoa db switchover database-2"), Verb::Db(Db::Switchover(how)) if how.to == Some(to))
+    );
+    assert!(matches!(verb("stoa db shell database-2 -- -e x"), Verb::Db(Db::Shell(how))
+        if how.server == Some(to) && how.arguments.len() == 2));
+    assert!(matches!(verb("stoa db top"), Verb::Db(Db::Top(_))));
     assert!(matches!(verb("stoa daemon --kept --state /x"), Verb::Daemon { kept: true }));
     let cli =
         Cli::try_parse_from(["stoa", "up", "examples/foobar", "--yes", "--state", "/x", "--json"]).unwrap();

@@ -54,6 +54,7 @@ impl<S: Store> Agent<S> {
             releases: look.releases,
             static_roots: look.static_roots,
             tasks: look.tasks,
+            salvaged: look.salvaged,
             free_ports: look.free_ports,
             busy,
             failures,

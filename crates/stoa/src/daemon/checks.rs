@@ -9,7 +9,7 @@ use std::time::Duration;
 use stoa_model::observed::{DataState, DatabaseStatus, Detail};
 use stoa_model::site::DatabaseEngine;
 use stoa_model::spec::DatabaseSpec;
-use stoa_model::{InstanceId, Millis, Paths, Spec, Time};
+use stoa_model::{InstanceId, Millis, Paths, Spec, Tier, Time};
 use stoa_tiers::host::clock;
 use stoa_tiers::host::credentials::Credentials;
 use stoa_tiers::host::processes::{Processes, Subject};
@@ -35,6 +35,7 @@ struct Shared {
     paths: Paths,
     credentials: Credentials,
     wake: Arc<Notify>,
+    monitor: database::Monitor,
     state: Mutex<State>,
 }
 
@@ -45,6 +46,8 @@ struct State {
     data: BTreeMap<InstanceId, (Time, DataState)>,
     /// How many checks in a row a new instance has to pass.
     needed: u32,
+    /// The primary is changing: each answer of a database counts.
+    hurry: bool,
     /// The server that is installed; asked once, its answer costs a process.
     installed: Option<database::data::Installed>,
 }
@@ -77,13 +80,18 @@ impl Checks {
         credentials: Credentials,
         wake: Arc<Notify>,
     ) -> Self {
-        let state = Mutex::default();
-        Checks { shared: Arc::new(Shared { processes, paths, credentials, wake, state }) }
+        let (state, monitor) = (Mutex::default(), database::Monitor::default());
+        Checks { shared: Arc::new(Shared { processes, paths, credentials, wake, monitor, state }) }
     }
 
     /// How many checks in a row a new instance has to pass.
     pub(crate) fn need(&self, passes: u32) {
         self.shared.state().needed = passes;
+    }
+
+    /// Whether databases are asked as often as what is not well.
+    pub(crate) fn hurry(&self, hurry: bool) {
+        self.shared.state().hurry = hurry;
     }
 
     /// Begins every check that is due; none is waited for.
@@ -93,7 +101,8 @@ impl Checks {
         state.asked.retain(|id, asked| {
             running.iter().any(|subject| subject.instance == *id && subject.started == asked.started)
         });
-        let (now, needed) = (clock::now(), state.needed.max(1));
+        self.shared.monitor.keep(|id| running.iter().any(|subject| subject.instance == id));
+        let (now, needed, hurry) = (clock::now(), state.needed.max(1), state.hurry);
         for subject in running.into_iter().filter(|subject| !subject.instance.tier.is_role()) {
             let asked = state.asked.entry(subject.instance).or_insert(Asked {
                 started: subject.started,
@@ -101,7 +110,8 @@ impl Checks {
                 passes: 0,
                 under_way: false,
             });
-            let pause = if asked.passes >= needed { WELL } else { UNWELL };
+            let hurried = hurry && subject.instance.tier == Tier::Database;
+            let pause = if asked.passes >= needed && !hurried { WELL } else { UNWELL };
             let due = asked.last.is_none_or(|last| now.since(last) >= pause);
             if due && !asked.under_way {
                 asked.under_way = true;
@@ -184,7 +194,7 @@ async fn ask(shared: Arc<Shared>, subject: Subject) {
         Some(Spec::Web(spec)) => nginx::check(spec, TIMEOUT).await,
         Some(Spec::App(spec)) => app::observe::check(spec).await,
         Some(Spec::Cache(spec)) => cache::check(spec, &shared.credentials, TIMEOUT).await,
-        Some(Spec::Database(spec)) => match database::status(&shared.server(id, spec)).await {
+        Some(Spec::Database(spec)) => match shared.monitor.status(&shared.server(id, spec)).await {
             Ok(status) => {
                 shared.state().hear(id, Answer { started, at: asked_at, status });
                 Ok(())

@@ -4,6 +4,7 @@
 //! and never holds it up: what is not answered yet keeps its age.
 
 mod act;
+mod cluster;
 mod role;
 mod source;
 
@@ -16,15 +17,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use stoa_model::control::Report;
 use stoa_model::deployment::Tasks;
-use stoa_model::observed::{DataState, Detail, InstanceObserved, ProcessState, ReleaseState};
+use stoa_model::observed::{DataState, Detail, InstanceObserved, ProcessState, ReleaseState, Salvaged};
 use stoa_model::{
     Digest, Endpoint, InstanceId, Intent, Millis, Paths, Port, ReleaseId, Roster, Routes, Spec, Tier, Time,
 };
-use stoa_tiers::app;
 use stoa_tiers::host::credentials::Credentials;
 use stoa_tiers::host::processes::Processes;
 use stoa_tiers::host::users::Users;
 use stoa_tiers::host::{clock, files, ports};
+use stoa_tiers::{app, database};
 use tokio::sync::Notify;
 
 /// Ports that a plan may hand out; more than any plan needs at once.
@@ -56,6 +57,8 @@ pub(crate) struct Look {
     pub(crate) static_roots: Vec<ReleaseId>,
     /// Tasks of deployments.
     pub(crate) tasks: Tasks,
+    /// What was saved of former primaries.
+    pub(crate) salvaged: BTreeMap<InstanceId, Salvaged>,
     /// Ports that nothing listens on.
     pub(crate) free_ports: Vec<Port>,
 }
@@ -147,6 +150,7 @@ impl Hands {
             releases: app::build::observe(&self.paths),
             static_roots: files::published(&self.paths),
             tasks: app::task::observe(&self.paths),
+            salvaged: database::salvaged(&self.paths),
             free_ports: self.free_ports(&instances),
             instances,
         }
@@ -156,6 +160,7 @@ impl Hands {
     pub(crate) fn publish(&self, intent: &Intent, routes: &Routes, roster: &Roster) {
         self.links.publish(routes);
         self.checks.need(intent.site.deploy.checks);
+        self.checks.hurry(roster.database.handover.is_some());
         let endpoints = roster.instances.values().map(|place| &place.endpoint).chain(&roster.sql_face);
         let given = endpoints.filter_map(Endpoint::port).collect();
         *self.given.lock().unwrap_or_else(PoisonError::into_inner) = given;

@@ -3,10 +3,12 @@
 
 mod deploy;
 mod secrets;
+mod switchover;
 
 use super::agent::Agent;
 use super::hands::{Hands, Numbering};
 use super::known::Known;
+use crate::api::types::database::{SwitchoverAccepted, SwitchoverRequest};
 use crate::api::types::{
     Accepted, Environment, Problem, RestartRequest, ScaleRequest, UpAccepted, UpRequest,
 };
@@ -14,6 +16,7 @@ use crate::store::{NewEntry, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use stoa_model::cluster::SwitchoverOrder;
 use stoa_model::deployment::{DeployKind, DeployOrder, Phase};
 use stoa_model::intent::Power;
 use stoa_model::journal::Kind;
@@ -153,6 +156,25 @@ impl<S: Store> Operator<S> {
         Ok(Accepted { text, journal })
     }
 
+    /// Another database server takes the primary's place, planned.
+    pub(crate) async fn switchover(&self, request: SwitchoverRequest) -> Result<SwitchoverAccepted, Problem> {
+        let Ok(_turn) = self.turn.try_lock() else { return Err(busy()) };
+        let mut intent = self.intent().await?;
+        refuse_absent(&intent, Tier::Database)?;
+        let known = Known::read(&*self.store).await.map_err(kept_not)?;
+        switchover::refuse(&request, &known.roster)?;
+        let number = intent.switchover.as_ref().map_or(0, |order| order.number) + 1;
+        let SwitchoverRequest { to, by } = request;
+        intent.switchover = Some(SwitchoverOrder { number, to, by });
+        self.store.put_intent(&intent, None).await.map_err(kept_not)?;
+        let whom = to.map_or_else(|| "the replica that is furthest".to_owned(), |id| id.to_string());
+        let text = format!("{whom} is to be the primary");
+        let typed =
+            to.map_or_else(|| "stoa db switchover".to_owned(), |id| format!("stoa db switchover {id}"));
+        self.asked(text.clone(), typed).await?;
+        Ok(SwitchoverAccepted { number, text })
+    }
+
     /// Everything off, in order; data stays.
     pub(crate) async fn down(&self) -> Result<Accepted, Problem> {
         // Not `try_lock`: `down` in the middle of an `up` waits for the source to be taken, then undoes it.
@@ -255,7 +277,8 @@ pub(super) fn next_intent(
         scale.retain(|tier, _| before.site.count(*tier) == site.count(*tier));
     }
     let built_from = numbering.same_from;
-    Intent { site, release, scale, restarts, power: Power::On, deploy, secrets, built_from }
+    let switchover = before.and_then(|before| before.switchover);
+    Intent { site, release, scale, restarts, power: Power::On, deploy, secrets, switchover, built_from }
 }
 
 fn refuse_absent(intent: &Intent, tier: Tier) -> Result<(), Problem> {

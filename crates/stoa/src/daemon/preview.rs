@@ -78,6 +78,7 @@ async fn nothing_runs(paths: &Paths, intent: &Intent, roster: &Roster) -> Observ
         releases,
         static_roots: Vec::new(),
         tasks: BTreeMap::new(),
+        salvaged: BTreeMap::new(),
         free_ports: ports::free_ports(FREE_PORTS, 0),
         busy: Vec::new(),
         failures: BTreeMap::new(),

@@ -44,7 +44,7 @@ pub(crate) struct Hints {
 
 const NGINX: Need = Need { thing: Thing::Program("nginx"), package: "nginx", what_for: "the web tier" };
 const GIT: Need = Need { thing: Thing::Program("git"), package: "git", what_for: "taking the code" };
-const MARIADB: [Need; 3] = [
+const MARIADB: [Need; 5] = [
     Need { thing: Thing::Program("mariadbd"), package: "mariadb-server-core", what_for: "the database" },
     Need {
         thing: Thing::Program("mariadb-install-db"),
@@ -56,6 +56,12 @@ const MARIADB: [Need; 3] = [
         thing: Thing::Program("my_print_defaults"),
         package: "mariadb-client-core",
         what_for: "the database",
+    },
+    Need { thing: Thing::Program("mariabackup"), package: "mariadb-backup", what_for: "cloning replicas" },
+    Need {
+        thing: Thing::Program("mariadb-binlog"),
+        package: "mariadb-client",
+        what_for: "saving what a lost primary alone has",
     },
 ];
 const MYSQL: Need =

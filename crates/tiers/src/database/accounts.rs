@@ -22,6 +22,9 @@ pub(super) const OWN_SCHEMA: &str = "stoa$";
 /// from another, which `utf8mb4_unicode_ci` does not.
 pub(super) const COLLATION: &str = "utf8mb4_unicode_520_ci";
 
+/// What the one that observes needs: counters, replication, sessions, and the list of a primary's replicas.
+const OBSERVING: [&str; 4] = ["BINLOG MONITOR", "SLAVE MONITOR", "PROCESS", "REPLICATION MASTER ADMIN"];
+
 /// Schemas that the server needs for itself.
 const RESERVED: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
 
@@ -58,10 +61,8 @@ pub(super) fn statements(schema: &str, credentials: &Credentials) -> Result<Stri
         account(APP, host, credentials.app(), std::slice::from_ref(&app));
     }
     account(REPLICATION, "127.0.0.1", credentials.replication(), &["REPLICATION SLAVE ON *.*".to_owned()]);
-    let monitor = [
-        "BINLOG MONITOR, SLAVE MONITOR, PROCESS ON *.*".to_owned(),
-        format!("SELECT ON {}.*", identifier(OWN_SCHEMA)),
-    ];
+    let monitor =
+        [format!("{} ON *.*", OBSERVING.join(", ")), format!("SELECT ON {}.*", identifier(OWN_SCHEMA))];
     account(MONITOR, "localhost", credentials.monitor(), &monitor);
     account(ADMIN, "localhost", credentials.admin(), &["ALL PRIVILEGES ON *.*".to_owned()]);
     Ok(sql.join("\n") + "\n")

@@ -10,6 +10,7 @@ use stoa_model::{Endpoint, InstanceId};
 use tokio::time::Instant;
 
 /// A connection whose every use has to be over by a deadline.
+#[derive(Debug)]
 pub(super) struct Client {
     instance: InstanceId,
     connection: Conn,
@@ -26,6 +27,42 @@ pub(super) fn socket_path(instance: InstanceId, spec: &DatabaseSpec) -> Result<&
     }
 }
 
+/// Where and as whom a server is talked to.
+#[derive(Clone)]
+pub(super) struct Door {
+    instance: InstanceId,
+    options: Opts,
+    secret: String,
+}
+
+impl Door {
+    /// The daemon's way to `server`, as `user`.
+    pub(super) fn of(server: &Server<'_>, user: &str, password: &str) -> Result<Door, DatabaseError> {
+        let instance = server.instance;
+        let socket = socket_path(instance, server.spec)?.to_string_lossy().into_owned();
+        let options = OptsBuilder::default()
+            .socket(Some(socket))
+            .user(Some(user))
+            .pass(Some(password))
+            // Otherwise it asks the server for these first.
+            .max_allowed_packet(Some(16 << 20))
+            .wait_timeout(Some(28_800));
+        Ok(Door { instance, options: options.into(), secret: password.to_owned() })
+    }
+
+    /// A connection; everything asked of it has to be done within `timeout`.
+    pub(super) async fn open(&self, timeout: Duration) -> Result<Client, DatabaseError> {
+        let (instance, secret) = (self.instance, self.secret.clone());
+        let deadline = Instant::now() + timeout;
+        let fail = |why, code| DatabaseError::Sql { instance, verb: "connect", why, code };
+        match tokio::time::timeout_at(deadline, Conn::new(self.options.clone())).await {
+            Err(_) => Err(fail(format!("no answer within {} s", timeout.as_secs()), None)),
+            Ok(Err(error)) => Err(fail(plain(&error.to_string(), &secret), code(&error))),
+            Ok(Ok(connection)) => Ok(Client { instance, connection, deadline, secret }),
+        }
+    }
+}
+
 impl Client {
     /// Connects to `server` as `user`; everything asked of it has to be done within `timeout`.
     pub(super) async fn connect(
@@ -34,24 +71,7 @@ impl Client {
         password: &str,
         timeout: Duration,
     ) -> Result<Client, DatabaseError> {
-        let instance = server.instance;
-        let socket = socket_path(instance, server.spec)?.to_string_lossy().into_owned();
-        let options: Opts = OptsBuilder::default()
-            .socket(Some(socket))
-            .user(Some(user))
-            .pass(Some(password))
-            // Otherwise it asks the server for these first.
-            .max_allowed_packet(Some(16 << 20))
-            .wait_timeout(Some(28_800))
-            .into();
-        let deadline = Instant::now() + timeout;
-        let fail = |why| DatabaseError::Sql { instance, verb: "connect", why };
-        let connection = match tokio::time::timeout_at(deadline, Conn::new(options)).await {
-            Err(_) => return Err(fail(format!("no answer within {} s", timeout.as_secs()))),
-            Ok(Err(error)) => return Err(fail(plain(&error.to_string(), password))),
-            Ok(Ok(connection)) => connection,
-        };
-        Ok(Client { instance, connection, deadline, secret: password.to_owned() })
+        Door::of(server, user, password)?.open(timeout).await
     }
 
     /// Names another secret that one of the statements will hold.
@@ -93,6 +113,29 @@ impl Client {
         self.judge(verb, done)
     }
 
+    /// The rows of several queries, sent at once: one way there and back.
+    pub(super) async fn sets(
+        &mut self,
+        verb: &'static str,
+        queries: &str,
+    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let work = async {
+            let mut sets = Vec::new();
+            let mut result = self.connection.query_iter(queries).await?;
+            while !result.is_empty() {
+                sets.push(result.collect().await?);
+            }
+            Ok(sets)
+        };
+        let done = tokio::time::timeout_at(self.deadline, work).await;
+        self.judge(verb, done)
+    }
+
+    /// From now on, everything asked of it has to be done within `timeout`.
+    pub(super) fn extend(&mut self, timeout: Duration) {
+        self.deadline = Instant::now() + timeout;
+    }
+
     /// How many rows the last statement changed or found equal.
     pub(super) fn affected(&self) -> u64 {
         self.connection.affected_rows()
@@ -104,12 +147,13 @@ impl Client {
     }
 
     /// What is left of the time.
-    pub(super) fn over(&self) -> bool {
-        Instant::now() >= self.deadline
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 
     pub(super) fn error(&self, verb: &'static str, why: impl Into<String>) -> DatabaseError {
-        DatabaseError::Sql { instance: self.instance, verb, why: plain(&why.into(), &self.secret) }
+        let why = plain(&why.into(), &self.secret);
+        DatabaseError::Sql { instance: self.instance, verb, why, code: None }
     }
 
     fn judge<T>(
@@ -119,7 +163,12 @@ impl Client {
     ) -> Result<T, DatabaseError> {
         match done {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.error(verb, error.to_string())),
+            Ok(Err(error)) => Err(DatabaseError::Sql {
+                instance: self.instance,
+                verb,
+                why: plain(&error.to_string(), &self.secret),
+                code: code(&error),
+            }),
             Err(_) => Err(self.error(verb, "no answer in time")),
         }
     }
@@ -133,6 +182,13 @@ pub(super) fn column(row: &Row, name: &str) -> String {
 /// A named column that may be NULL.
 pub(super) fn number(row: &Row, name: &str) -> Option<u64> {
     row.get_opt::<Option<u64>, _>(name)?.ok().flatten()
+}
+
+fn code(error: &mysql_async::Error) -> Option<u16> {
+    match error {
+        mysql_async::Error::Server(error) => Some(error.code),
+        _ => None,
+    }
 }
 
 fn plain(text: &str, secret: &str) -> String {

@@ -1,7 +1,8 @@
 //! Whose data a folder holds: never is a server started on data that it does not understand.
 
 use super::DatabaseError;
-use crate::host::files::write_atomic_owned;
+use crate::host::error::FileError;
+use crate::host::files::{remove_file, write_atomic_owned};
 use crate::host::programs;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -13,6 +14,9 @@ use stoa_model::site::DatabaseEngine;
 
 /// In a data folder that was prepared to its end; names the last server that ran on it.
 const MARKER: &str = "stoa.json";
+
+/// In a data folder whose next start takes back what the server had not committed.
+const REWIND: &str = "stoa-rewind";
 
 /// The installed server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +97,21 @@ pub(super) fn mark(folder: &Path, version: Version) -> Result<(), DatabaseError>
     let marker = Marker { engine: DatabaseEngine::Mariadb, version };
     let text = serde_json::to_vec(&marker).unwrap_or_default();
     Ok(write_atomic_owned(&folder.join(MARKER), &text, 0o644, None)?)
+}
+
+/// Lets the next start take back what is in the binlog and was not committed.
+pub(super) fn order_rewind(folder: &Path) -> Result<(), FileError> {
+    write_atomic_owned(&folder.join(REWIND), b"", 0o644, None)
+}
+
+/// Whether the next start takes that back.
+pub(super) fn rewinds(folder: &Path) -> bool {
+    folder.join(REWIND).exists()
+}
+
+/// From now on a start keeps all that is in the binlog.
+pub(super) fn forget_rewind(folder: &Path) -> Result<(), FileError> {
+    remove_file(&folder.join(REWIND))
 }
 
 fn read_marker(folder: &Path) -> Option<Marker> {

@@ -1,12 +1,22 @@
 //! MariaDB: data folders, configuration, replication, and what a server says of itself.
 
 pub mod accounts;
-pub mod act;
 mod client;
+mod clone;
 pub mod data;
+mod discard;
+mod drift;
+mod fence;
+mod follow;
+mod making;
 pub mod observe;
 pub mod prepare;
+mod promote;
 pub mod render;
+mod salvage;
+mod semi_sync;
+mod sessions;
+mod term;
 
 use crate::host::credentials::Credentials;
 use crate::host::error::FileError;
@@ -14,10 +24,16 @@ use crate::tool::ToolError;
 use stoa_model::spec::DatabaseSpec;
 use stoa_model::{InstanceId, Paths, Term};
 
-pub use act::{fence, follow, promote};
-pub use observe::status;
+pub use clone::clone;
+pub use discard::discard;
+pub use fence::fence;
+pub use follow::follow;
+pub use observe::Monitor;
 pub use prepare::prepare;
+pub use promote::promote;
 pub use render::launch;
+pub use salvage::{salvage, salvaged};
+pub use semi_sync::semi_sync;
 
 /// A database server of this host.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +61,7 @@ pub enum DatabaseError {
         instance: InstanceId,
     },
     /// A program that is not installed.
-    #[error("{program} is not installed: apt-get install mariadb-server-core")]
+    #[error("{program} is not installed: {}", crate::host::programs::how_to_install(.program))]
     Missing {
         /// Its name.
         program: &'static str,
@@ -107,6 +123,19 @@ pub enum DatabaseError {
         verb: &'static str,
         /// The server's own words, or why there were none.
         why: String,
+        /// The server's own number for it.
+        code: Option<u16>,
+    },
+    /// A primary that waits for its replicas cannot be fenced from within.
+    #[error(
+        "{instance}: commits wait for a replica's acknowledgement ({sessions} now), and to end them would show \
+         everybody what no replica may have; end its process instead"
+    )]
+    Unacknowledged {
+        /// Which.
+        instance: InstanceId,
+        /// How many of them.
+        sessions: u64,
     },
     /// An actor of the past.
     #[error("{instance} is in term {known} and refuses to {verb} in term {asked}, which is over")]
@@ -120,6 +149,16 @@ pub enum DatabaseError {
         /// The one it remembers.
         known: Term,
     },
+}
+
+impl DatabaseError {
+    /// The server's own number for it, where it is the server that refused.
+    pub(crate) fn server_code(&self) -> Option<u16> {
+        match self {
+            DatabaseError::Sql { code, .. } => *code,
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

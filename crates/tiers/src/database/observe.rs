@@ -1,65 +1,248 @@
 //! What a server says of itself.
 
 use super::accounts::{MONITOR, OWN_SCHEMA, identifier};
-use super::client::{Client, column, number};
-use super::{DatabaseError, Server};
+use super::client::{Client, Door, column, number};
+use super::{DatabaseError, Server, drift};
 use mysql_async::Row;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use stoa_model::observed::{DatabaseStatus, Replication};
-use stoa_model::{Endpoint, Term};
+use stoa_model::gtid::Origin;
+use stoa_model::observed::{DatabaseStatus, Receiving, Replication, SemiSync};
+use stoa_model::spec::DatabaseSpec;
+use stoa_model::{Endpoint, Gtids, InstanceId, Millis, Term};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// A server that has not answered by then gave no answer.
-pub const TIMEOUT: Duration = Duration::from_secs(2);
+pub const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Asks the server, as the user that may do nothing else. A short sentence where it gives no answer.
-pub async fn status(server: &Server<'_>) -> Result<DatabaseStatus, String> {
-    ask(server).await.map_err(|error| match error {
-        DatabaseError::Sql { why, .. } => why,
-        other => other.to_string(),
+/// A question that is still open after this is given up with its connection.
+const HANGS: Duration = Duration::from_secs(3600);
+
+/// With less room than this, a disk counts as full: the server may not be able to note what it does.
+const FULL: u64 = 16 << 20;
+
+/// ER_SPECIFIC_ACCESS_DENIED_ERROR.
+const ACCESS_DENIED: u16 = 1227;
+
+const VERB: &str = "read its status";
+
+/// Asks servers, over one connection each, which is kept.
+///
+/// A server that hangs holds one question and one connection, however often it is asked.
+#[derive(Debug, Default)]
+pub struct Monitor {
+    lines: Mutex<BTreeMap<InstanceId, Arc<tokio::sync::Mutex<Line>>>>,
+}
+
+/// The line to one server.
+#[derive(Debug, Default)]
+struct Line {
+    idle: Option<Client>,
+    /// A question that got no answer in time.
+    open: Option<JoinHandle<()>>,
+    heard: Option<Heard>,
+}
+
+/// What a replica had got from its primary, and since when that is all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Heard {
+    got: (u64, String, Option<u64>),
+    since: Instant,
+}
+
+/// What a server said, before it is judged.
+struct Answer {
+    sets: Vec<Vec<Row>>,
+    client: Client,
+}
+
+impl Monitor {
+    /// Asks the server, as the user that may do nothing else. A short sentence where it gives no answer.
+    pub async fn status(&self, server: &Server<'_>) -> Result<DatabaseStatus, String> {
+        let line = {
+            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.entry(server.instance).or_default().clone()
+        };
+        let asked = tokio::time::timeout(TIMEOUT, async { line.lock().await.ask(server).await });
+        let status = match asked.await {
+            Ok(status) => status,
+            Err(_) => return Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+        };
+        status.map_err(|error| match error {
+            DatabaseError::Sql { why, .. } => why,
+            other => other.to_string(),
+        })
+    }
+
+    /// Forgets all but these.
+    pub fn keep(&self, wanted: impl Fn(InstanceId) -> bool) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| wanted(*id));
+    }
+}
+
+impl Line {
+    /// Cancelled, it leaves the question open; nothing else is asked before that has come to its end.
+    async fn ask(&mut self, server: &Server<'_>) -> Result<DatabaseStatus, DatabaseError> {
+        if let Some(open) = &mut self.open {
+            // Its answer is as old as its question, so it is not taken.
+            let _ = open.await;
+            self.open = None;
+        }
+        let door = Door::of(server, MONITOR, server.credentials.monitor())?;
+        let (tell, told) = oneshot::channel();
+        let idle = self.idle.take();
+        self.open = Some(tokio::spawn(async move {
+            let _ = tell.send(question(door, idle).await);
+        }));
+        let answer = told.await;
+        self.open = None;
+        let answer = answer.map_err(|_| DatabaseError::Sql {
+            instance: server.instance,
+            verb: VERB,
+            why: "the question was lost".to_owned(),
+            code: None,
+        })??;
+        let mut status = status(&answer, server.spec, &server.paths.data(server.instance))?;
+        if let Some(replication) = &mut status.replication {
+            replication.heard = self.hear(&answer.sets, replication.receiving);
+        }
+        self.idle = Some(answer.client);
+        Ok(status)
+    }
+
+    /// How long nothing has come from the primary, not even a heartbeat. The server counts, but keeps no time.
+    fn hear(&mut self, sets: &[Vec<Row>], receiving: Receiving) -> Option<Millis> {
+        let row = sets.get(2)?.first()?;
+        if receiving != Receiving::Connected {
+            self.heard = None;
+            return None;
+        }
+        let got = (
+            number(row, "Slave_received_heartbeats").unwrap_or(0),
+            column(row, "Master_Log_File"),
+            number(row, "Read_Master_Log_Pos"),
+        );
+        if self.heard.as_ref().is_none_or(|heard| heard.got != got) {
+            self.heard = Some(Heard { got, since: Instant::now() });
+        }
+        let age = self.heard.as_ref()?.since.elapsed().as_millis();
+        Some(Millis(u64::try_from(age).unwrap_or(u64::MAX)))
+    }
+}
+
+/// All of it in one way there and back.
+async fn question(door: Door, idle: Option<Client>) -> Result<Answer, DatabaseError> {
+    if let Some(mut client) = idle {
+        client.extend(HANGS);
+        if let Ok(sets) = put(&mut client).await {
+            return Ok(Answer { sets, client });
+        }
+        // It may be another process by now.
+    }
+    let mut client = door.open(HANGS).await?;
+    let sets = put(&mut client).await?;
+    Ok(Answer { sets, client })
+}
+
+async fn put(client: &mut Client) -> Result<Vec<Vec<Row>>, DatabaseError> {
+    let queries = format!(
+        "SELECT @@global.read_only, (SELECT term FROM {own}.term), @@global.gtid_binlog_state, \
+         @@global.gtid_slave_pos, @@global.server_id, @@version; \
+         SHOW GLOBAL STATUS WHERE Variable_name IN \
+         ('Rpl_semi_sync_master_clients', 'Rpl_semi_sync_master_wait_sessions'); \
+         SHOW ALL SLAVES STATUS; \
+         SHOW GLOBAL VARIABLES WHERE Variable_name IN ({drift}); ",
+        own = identifier(OWN_SCHEMA),
+        drift = drift::names(),
+    );
+    match client.sets(VERB, &(queries.clone() + "SHOW SLAVE HOSTS")).await {
+        // An earlier data folder, whose monitor has no right to the list of replicas: it stays empty.
+        Err(error) if error.server_code() == Some(ACCESS_DENIED) => {
+            client.sets(VERB, &(queries + "SELECT 0 AS Server_id FROM DUAL WHERE FALSE")).await
+        }
+        answer => answer,
+    }
+}
+
+fn status(answer: &Answer, spec: &DatabaseSpec, data: &Path) -> Result<DatabaseStatus, DatabaseError> {
+    let Answer { sets, client } = answer;
+    let [facts, counters, replicas, variables, followers] = sets.as_slice() else {
+        return Err(client.error(VERB, format!("{} answers came to 5 questions", sets.len())));
+    };
+    let facts = facts.first().ok_or_else(|| client.error(VERB, "it says nothing"))?;
+    let text = |at: usize| facts.get_opt::<Option<String>, _>(at).and_then(Result::ok).flatten();
+    let whole = |at: usize| facts.get_opt::<Option<u64>, _>(at).and_then(Result::ok).flatten();
+    let (Some(read_only), Some(term)) = (whole(0), whole(1)) else {
+        return Err(client.error(VERB, "it remembers no term"));
+    };
+    let gtids = |text: Option<String>| {
+        let text = text.unwrap_or_default();
+        text.parse::<Gtids>().map_err(|error| client.error(VERB, error.to_string()))
+    };
+    let gtid = gtids(text(2))?.union(&gtids(text(3))?);
+    let pairs = |rows: &[Row]| -> BTreeMap<String, String> {
+        rows.iter().map(|row| (column(row, "Variable_name"), column(row, "Value"))).collect()
+    };
+    let counters = pairs(counters);
+    let variables = pairs(variables);
+    let count = |name: &str| counters.get(name).and_then(|value| value.parse().ok()).unwrap_or(0);
+    let replica = replicas.first();
+    let received = match replica {
+        Some(row) => Some(gtid.union(&gtids(Some(column(row, "Gtid_IO_Pos")))?)),
+        None => None,
+    };
+    Ok(DatabaseStatus {
+        writable: read_only == 0,
+        term: Term(term),
+        origin: Origin::Server(whole(4).and_then(|id| u32::try_from(id).ok()).unwrap_or(spec.server_id)),
+        received,
+        gtid,
+        semi_sync: SemiSync {
+            enabled: variables.get("rpl_semi_sync_master_enabled").is_some_and(|value| value == "ON"),
+            acknowledging: count("Rpl_semi_sync_master_clients"),
+            waiting: count("Rpl_semi_sync_master_wait_sessions"),
+        },
+        followers: followers.iter().filter_map(server_id).collect::<BTreeSet<u32>>(),
+        version: text(5).unwrap_or_default(),
+        drift: drift::of(&variables, spec),
+        stalled: full(data),
+        replication: replica.map(|row| replication(client, row)).transpose()?,
     })
 }
 
-async fn ask(server: &Server<'_>) -> Result<DatabaseStatus, DatabaseError> {
-    let mut client = Client::connect(server, MONITOR, server.credentials.monitor(), TIMEOUT).await?;
-    let verb = "read its status";
-    let query = format!(
-        "SELECT @@global.read_only, (SELECT term FROM {}.term), @@global.gtid_current_pos",
-        identifier(OWN_SCHEMA)
-    );
-    let answer: Option<(u8, Option<u64>, String)> = client.first(verb, query).await?;
-    let Some((read_only, Some(term), gtid)) = answer else {
-        return Err(client.error(verb, "it remembers no term"));
-    };
-    let variables: Vec<(String, String)> =
-        client.all(verb, "SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%'").await?;
-    let variables: BTreeMap<String, String> = variables.into_iter().collect();
-    let row: Option<Row> = client.first(verb, "SHOW SLAVE STATUS").await?;
-    let replication = row.as_ref().map(|row| replication(&client, row)).transpose()?;
-    client.close().await;
-    let is = |name: &str, value: &str| variables.get(name).is_some_and(|found| found == value);
-    let semi_sync = match replication {
-        Some(_) => is("Rpl_semi_sync_slave_status", "ON"),
-        None => is("Rpl_semi_sync_master_status", "ON") && !is("Rpl_semi_sync_master_clients", "0"),
-    };
-    Ok(DatabaseStatus { writable: read_only == 0, term: Term(term), gtid, semi_sync, replication })
+fn server_id(row: &Row) -> Option<u32> {
+    u32::try_from(number(row, "Server_id")?).ok()
+}
+
+/// The disk on which the data lies has no room; the server cannot say so of itself.
+fn full(data: &Path) -> Option<String> {
+    let found = rustix::fs::statvfs(data).ok()?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    (free < FULL).then(|| format!("the disk of {} is full: {} MB are left", data.display(), free >> 20))
 }
 
 fn replication(client: &Client, row: &Row) -> Result<Replication, DatabaseError> {
     let (host, port) = (column(row, "Master_Host"), number(row, "Master_Port"));
     let address = host.parse::<IpAddr>().ok().zip(port.and_then(|port| u16::try_from(port).ok()));
     let Some((host, port)) = address else {
-        return Err(
-            client.error("read its status", format!("it replicates from {host:?}, which is no address"))
-        );
+        return Err(client.error(VERB, format!("it replicates from {host:?}, which is no address")));
     };
     let errors = [column(row, "Last_IO_Error"), column(row, "Last_SQL_Error")];
     Ok(Replication {
         primary: Endpoint::Tcp(SocketAddr::new(host, port)),
-        receiving: column(row, "Slave_IO_Running") == "Yes",
+        receiving: match column(row, "Slave_IO_Running").as_str() {
+            "Yes" => Receiving::Connected,
+            "No" => Receiving::Stopped,
+            _ => Receiving::Connecting,
+        },
         applying: column(row, "Slave_SQL_Running") == "Yes",
         lag_seconds: number(row, "Seconds_Behind_Master"),
+        heard: None,
         error: errors.into_iter().find(|error| !error.is_empty()).map(|error| crate::tool::printable(&error)),
     })
 }

@@ -1,4 +1,4 @@
-//! my.cnf and how a server is started. Pure.
+//! my.cnf and how a server is started.
 
 use super::DatabaseError;
 use super::accounts::COLLATION;
@@ -12,6 +12,12 @@ use stoa_model::site::DatabaseEngine;
 use stoa_model::spec::DatabaseSpec;
 use stoa_model::{Endpoint, InstanceId, Paths, Spec, Tier};
 
+/// Only for a former primary, once what its successor has not is saved: as a replica, it takes from its binlog
+/// what it had not committed. A primary that starts again keeps all of it: it was acknowledged.
+const REWIND: &str = "
+init_rpl_role = SLAVE
+";
+
 /// How `instance` is started. Its data folder has been prepared.
 pub fn launch(
     instance: InstanceId,
@@ -20,7 +26,10 @@ pub fn launch(
     _credentials: &Credentials,
 ) -> Result<Launch, DatabaseError> {
     let file = paths.instance(instance).join("my.cnf");
-    let text = render(instance, spec, paths)?;
+    let mut text = render(instance, spec, paths)?;
+    if super::data::rewinds(&paths.data(instance)) {
+        text += REWIND;
+    }
     let mut defaults = std::ffi::OsString::from("--defaults-file=");
     defaults.push(&file);
     Ok(Launch {
@@ -47,7 +56,7 @@ pub fn render(instance: InstanceId, spec: &DatabaseSpec, paths: &Paths) -> Resul
     if spec.engine != DatabaseEngine::Mariadb {
         return Err(DatabaseError::Unsupported { instance });
     }
-    let quoted = |path: &Path| quoted(instance, path);
+    let quoted = |path: &Path| quoted(instance, &path.to_string_lossy());
     let (address, port) = match &spec.endpoint {
         Endpoint::Tcp(address) => (address.ip(), address.port()),
         Endpoint::Unix(_) => (IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
@@ -80,8 +89,8 @@ sync_binlog = 1
 log_bin = binlog
 log_bin_index = binlog.index
 binlog_format = ROW
-# A new replica starts from the first binlog.
-binlog_expire_logs_seconds = 0
+# A new replica is cloned and needs no history; one that was away for longer is cloned too.
+binlog_expire_logs_seconds = 259200
 
 server_id = {server_id}
 gtid_domain_id = 0
@@ -90,15 +99,18 @@ log_slave_updates = 1
 relay_log = relay
 relay_log_index = relay.index
 relay_log_recovery = 1
-slave_net_timeout = 10
+# A primary that says nothing is one that is not there; it is tried again for ever.
+slave_net_timeout = 4
+master_retry_count = 0
 
-# Semi-synchronous: a commit waits until a replica has received it, before anybody can see it. Which side
-# of it a server takes is set when it is promoted or follows. With one replica it goes on without it
-# after this many milliseconds, and says so.
+# Semi-synchronous: a commit waits until a replica has received it, before anybody can see it, and for as
+# long as that takes (a year, in milliseconds): nothing goes on without its replicas by itself. Which side of
+# it a server takes is set when it is promoted or follows.
 rpl_semi_sync_master_enabled = 0
-rpl_semi_sync_slave_enabled = 0
+rpl_semi_sync_slave_enabled = 1
 rpl_semi_sync_master_wait_point = AFTER_SYNC
-rpl_semi_sync_master_timeout = 1000
+rpl_semi_sync_master_wait_no_slave = 1
+rpl_semi_sync_master_timeout = 31536000000
 
 character_set_server = utf8mb4
 collation_server = {COLLATION}
@@ -118,17 +130,17 @@ skip_symbolic_links = 1
     ))
 }
 
-fn quoted(instance: InstanceId, path: &Path) -> Result<String, DatabaseError> {
-    let text = path.to_string_lossy().into_owned();
+/// A value as it stands in an option file.
+pub(super) fn quoted(instance: InstanceId, text: &str) -> Result<String, DatabaseError> {
     if text
         .chars()
         .any(|c| c.is_control() || matches!(c, '"' | '\'' | '\\') || c == char::REPLACEMENT_CHARACTER)
     {
-        return Err(DatabaseError::Unwritable { instance, value: text });
+        return Err(DatabaseError::Unwritable { instance, value: text.to_owned() });
     }
     Ok(format!("\"{text}\""))
 }
 
 #[cfg(test)]
 #[path = "render_tests.rs"]
-mod tests;
+pub(super) mod tests;

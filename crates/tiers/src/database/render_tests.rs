@@ -2,7 +2,7 @@ use super::super::accounts::statements;
 use super::*;
 use stoa_model::site::Bytes;
 
-fn spec() -> DatabaseSpec {
+pub(in crate::database) fn spec() -> DatabaseSpec {
     DatabaseSpec {
         engine: DatabaseEngine::Mariadb,
         endpoint: "127.0.0.1:20306".parse().map(Endpoint::Tcp).unwrap(),

@@ -18,9 +18,10 @@ const KILLED_WITHIN: Duration = Duration::from_secs(10);
 
 impl Processes {
     /// Asks an instance to end, kills it with all its children after `grace`, and forgets it. Repeating it
-    /// goes on where it was; one that is not there is no error.
+    /// goes on where it was; one that is not there is no error. Without any grace it is killed unasked: a
+    /// database that is asked to end may let through what it must not.
     pub async fn stop(&self, instance: InstanceId, grace: Millis) -> Result<(), HostError> {
-        if let Some((record, mut over)) = self.ask(instance)? {
+        if let Some((record, mut over)) = self.ask(instance, grace)? {
             let gone = async { over.wait_for(|over| *over).await.is_ok() };
             if !tokio::time::timeout(grace.as_duration(), gone).await.is_ok_and(|gone| gone) {
                 tracing::warn!(%instance, "did not end within {grace}: it is killed");
@@ -33,7 +34,11 @@ impl Processes {
     }
 
     /// Marks it as stopping and sends the signal, once.
-    fn ask(&self, instance: InstanceId) -> Result<Option<(Record, watch::Receiver<bool>)>, HostError> {
+    fn ask(
+        &self,
+        instance: InstanceId,
+        grace: Millis,
+    ) -> Result<Option<(Record, watch::Receiver<bool>)>, HostError> {
         let mut table = self.shared.table();
         let alive = match table.get_mut(&instance) {
             None | Some(Entry::Dead(_)) => return Ok(None),
@@ -51,6 +56,7 @@ impl Processes {
         if !alive.signalled {
             alive.signalled = true;
             let signal = match alive.record.stop_signal {
+                _ if grace == Millis(0) => Signal::KILL,
                 StopSignal::Term => Signal::TERM,
                 StopSignal::Quit => Signal::QUIT,
             };

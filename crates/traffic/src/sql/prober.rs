@@ -54,10 +54,11 @@ pub(crate) async fn probe(shared: Arc<Shared>, steward: Rc<Steward>) {
 async fn watch(shared: Arc<Shared>, steward: Rc<Steward>, upstream: Arc<Upstream>, moments: Moments) {
     let mut link = None;
     loop {
-        match tokio::time::timeout(PATIENCE, ask(&shared, &upstream, &mut link)).await {
+        let role = Asked::of(&steward, &upstream);
+        match tokio::time::timeout(PATIENCE, ask(&shared, &upstream, role, &mut link)).await {
             Ok(Ok(position)) => {
                 upstream.readmit();
-                note(&steward, &upstream, &moments, position);
+                note(&upstream, role, &moments, position);
             }
             Ok(Err(error)) => {
                 link = None;
@@ -72,8 +73,36 @@ async fn watch(shared: Arc<Shared>, steward: Rc<Steward>, upstream: Arc<Upstream
     }
 }
 
+/// As what a server is asked: how far a primary is and how far a replica is are two things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Primary,
+    Replica,
+}
+
+impl Asked {
+    fn of(steward: &Steward, upstream: &Arc<Upstream>) -> Asked {
+        let is_primary = steward.table().primary.as_ref().is_some_and(|known| Arc::ptr_eq(known, upstream));
+        if is_primary { Asked::Primary } else { Asked::Replica }
+    }
+
+    /// What tells of MariaDB's position. A replica writes a transaction to its binlog before anybody can read
+    /// what it did: only `gtid_slave_pos`, set when it is committed, tells what a reader finds.
+    fn mariadb(self) -> &'static str {
+        match self {
+            Asked::Primary => "SELECT @@global.gtid_binlog_pos",
+            Asked::Replica => "SELECT @@global.gtid_slave_pos",
+        }
+    }
+}
+
 /// One question, on a connection that is kept.
-async fn ask(shared: &Shared, upstream: &Upstream, link: &mut Option<Link>) -> Result<Position, OpenError> {
+async fn ask(
+    shared: &Shared,
+    upstream: &Upstream,
+    role: Asked,
+    link: &mut Option<Link>,
+) -> Result<Position, OpenError> {
     let open = match link {
         Some(open) => open,
         None => {
@@ -90,9 +119,7 @@ async fn ask(shared: &Shared, upstream: &Upstream, link: &mut Option<Link>) -> R
     };
     let is_mysql = engine(&open.greeting.capabilities) == Engine::MySql;
     let sql = match is_mysql {
-        false => {
-            "SELECT CONCAT_WS(',', NULLIF(@@global.gtid_slave_pos,''), NULLIF(@@global.gtid_binlog_pos,''))"
-        }
+        false => role.mariadb(),
         true => "SELECT REPLACE(@@global.gtid_executed, '\\n', '')",
     };
     let mut position = Position::default();
@@ -105,12 +132,10 @@ async fn ask(shared: &Shared, upstream: &Upstream, link: &mut Option<Link>) -> R
 }
 
 /// Takes down how far a server is, and from that how far it is behind.
-fn note(steward: &Steward, upstream: &Arc<Upstream>, moments: &Moments, position: Position) {
-    position.marks().iter().for_each(|mark| upstream.applied.reached(*mark));
+fn note(upstream: &Upstream, role: Asked, moments: &Moments, position: Position) {
     let now = Instant::now();
     let mut moments = moments.borrow_mut();
-    let table = steward.table();
-    if table.primary.as_ref().is_some_and(|primary| Arc::ptr_eq(primary, upstream)) {
+    if role == Asked::Primary {
         upstream.set_lag(Some(Duration::ZERO));
         if moments.back().is_none_or(|(_, last)| *last != position) {
             moments.push_back((now, position));
@@ -120,6 +145,7 @@ fn note(steward: &Steward, upstream: &Arc<Upstream>, moments: &Moments, position
         }
         return;
     }
+    position.marks().iter().for_each(|mark| upstream.applied.reached(*mark));
     // The first moment of the primary that the replica has not reached is when it began to be behind.
     let behind = moments.iter().find(|(_, moment)| !upstream.applied.covers(moment));
     upstream.set_lag(Some(behind.map_or(Duration::ZERO, |(since, _)| now.duration_since(*since))));

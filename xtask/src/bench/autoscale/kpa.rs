@@ -48,7 +48,7 @@ impl Kpa {
             other => other,
         };
         let Some((_, most)) = &mut self.panic else { return stable };
-        *most = (*most).max(panic).max(stable).max(ready as u16);
+        *most = (*most).max(panic).max(stable);
         *most
     }
 }

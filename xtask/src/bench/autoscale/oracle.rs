@@ -11,6 +11,11 @@ const AROUND: usize = 5;
 
 /// The fewest instances that hold, in each second.
 pub(crate) fn needed(world: &World, trace: &Trace) -> Vec<u16> {
+    needed_for(world, trace, world.target)
+}
+
+/// The same, where the mean wait is to be so many seconds at most.
+fn needed_for(world: &World, trace: &Trace, mean: f64) -> Vec<u16> {
     let mut sums = vec![0u64];
     sums.extend(trace.counts.iter().scan(0u64, |sum, count| {
         *sum += u64::from(*count);
@@ -22,17 +27,17 @@ pub(crate) fn needed(world: &World, trace: &Trace) -> Vec<u16> {
         .map(|second| {
             let (from, to) = (second.saturating_sub(AROUND), (second + AROUND + 1).min(end));
             let arrived = sums[to] - sums[from];
-            let fewest = || fewest(world, arrived as f64 / (to - from) as f64);
+            let fewest = || fewest(world, arrived as f64 / (to - from) as f64, mean);
             *known.entry((arrived, to - from)).or_insert_with(fewest)
         })
         .collect()
 }
 
-fn fewest(world: &World, rate: f64) -> u16 {
+fn fewest(world: &World, rate: f64, mean: f64) -> u16 {
     let load = rate * world.service;
     let holds = |count: &u16| {
         let workers = f64::from(*count) * f64::from(world.concurrency);
-        load < workers && wait(load, workers as u32, world) <= world.target
+        load < workers && wait(load, workers as u32, world) <= mean
     };
     (world.min..world.max).find(holds).unwrap_or(world.max)
 }
@@ -56,19 +61,32 @@ fn wait(load: f64, workers: u32, world: &World) -> f64 {
 
 /// Asks for what will be needed.
 pub(crate) struct Oracle {
+    name: &'static str,
     needed: Vec<u16>,
     ahead: usize,
 }
 
 impl Oracle {
     pub(crate) fn new(world: &World, needed: &[u16]) -> Self {
-        Oracle { needed: needed.to_vec(), ahead: (world.start_up * 1.1).ceil() as usize + 1 }
+        let ahead = (world.start_up * 1.1).ceil() as usize + 1;
+        Oracle { name: "oracle", needed: needed.to_vec(), ahead }
+    }
+
+    /// Ones that are more and more careful: what few late requests cost at least. Their shares of a target wait.
+    pub(crate) fn careful(world: &World, trace: &Trace) -> Vec<Self> {
+        [2.0, 4.0, 8.0, 16.0, 32.0, 64.0]
+            .into_iter()
+            .map(|part| {
+                let needed = needed_for(world, trace, world.target / part);
+                Oracle { name: "careful oracle", ..Oracle::new(world, &needed) }
+            })
+            .collect()
     }
 }
 
 impl Controller for Oracle {
     fn name(&self) -> String {
-        "oracle".to_owned()
+        self.name.to_owned()
     }
 
     fn tick(&mut self, now: u64, _: &Second) -> Option<u16> {

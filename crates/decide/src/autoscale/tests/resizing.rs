@@ -60,7 +60,7 @@ fn a_gap_in_the_measurement_takes_nothing_away() {
     let mut tier = Tier::settled(rules(), 150.0);
     let before = tier.wanted();
     assert!(tier.unmeasured(600).iter().all(|count| *count == before), "nothing is known");
-    let counts = tier.seconds(45, 15.0);
+    let counts = tier.seconds(40, 15.0);
     assert!(counts.iter().all(|count| *count == before), "and a few seconds are no evidence yet");
     assert!(tier.seconds(600, 15.0).into_iter().last().unwrap() < before);
 }
@@ -103,7 +103,7 @@ fn a_clock_that_jumps_ahead_is_a_gap() {
     let mut tier = Tier::settled(rules(), 150.0);
     let before = tier.wanted();
     tier.now = tier.now + Millis::from_secs(86_400);
-    assert!(tier.seconds(45, 15.0).iter().all(|count| *count == before));
+    assert!(tier.seconds(40, 15.0).iter().all(|count| *count == before));
 }
 
 #[test]

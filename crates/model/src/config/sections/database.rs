@@ -4,7 +4,10 @@ use super::super::reader::{Section, choice, count, measure, text};
 use super::super::{Refusal, refuse, units};
 use super::TB;
 use crate::ids::SiteName;
-use crate::site::{Bytes, Consistency, DatabaseEngine, DatabaseTier, SplitterRules, SplitterTier};
+use crate::site::{
+    Bytes, Consistency, DatabaseEngine, DatabaseTier, OnLostReplica, SplitterRules, SplitterTier,
+    StatementLimits,
+};
 
 /// The whole table; none where it is not written.
 pub(super) fn database(
@@ -25,9 +28,14 @@ pub(super) fn database(
         database
             .complain("name", refuse(format!("{default}, after the site, is a schema of the server"), fix));
     }
+    let replicas = replicas.unwrap_or(1);
+    let policies = [("block", OnLostReplica::Block), ("degrade", OnLostReplica::Degrade)];
+    let policy = database.read("on_lost_replica", |value| choice(value, &policies));
+    let usual = if replicas >= 2 { OnLostReplica::Block } else { OnLostReplica::Degrade };
     let tier = DatabaseTier {
         engine: engine.unwrap_or(DatabaseEngine::Mariadb),
-        replicas: replicas.unwrap_or(1),
+        replicas,
+        on_lost_replica: policy.unwrap_or(usual),
         name: name.unwrap_or(default),
         memory: memory.unwrap_or(Bytes(256 << 20)),
         splitter,
@@ -63,6 +71,11 @@ pub(super) fn splitter(splitter: &mut Section<'_, '_>, alone: bool) -> SplitterT
     let instances = splitter.read("instances", |value| count(value, 1..=8)).unwrap_or(usual.instances);
     let consistency = splitter.read("consistency", |value| choice(value, &kinds));
     let connections = splitter.read("connections", |value| count(value, 1..=1000));
+    let limits = StatementLimits {
+        rows: splitter.read("statement_rows", |value| count(value, 1..=1_000_000_000)),
+        time: splitter.read("statement_time", |value| units::timeout(measure(value, "10s")?)),
+        concurrency: splitter.read("statement_concurrency", |value| count(value, 1..=10_000)),
+    };
     let mut span =
         |key, usual| splitter.read(key, |value| units::timeout(measure(value, "10s")?)).unwrap_or(usual);
     let rules = SplitterRules {
@@ -71,6 +84,7 @@ pub(super) fn splitter(splitter: &mut Section<'_, '_>, alone: bool) -> SplitterT
         connections: connections.unwrap_or(rules.connections),
         hold: span("hold", rules.hold),
         slow: span("slow", rules.slow),
+        limits,
     };
     if alone {
         let fix = "add an empty table [database], or take this one away";

@@ -85,6 +85,8 @@ mistakes! {
     deploy_tasks: in_table("deploy", "migrate = \"a && b\"\nbefore_deploy = \"a $PORT\"\nafter_deploy = [\"a\", \"b\"]");
     deploy_secret: messages("[site]\nname = \"a\"\ndomain = \"a.com\"\n[app]\nrun = \"a\"\nsecrets = [\"KEY\"]\n[deploy]\nmigrate = \"a $KEY\"\nafter_deploy = \"a $DATABASE_URL $STOA_DEPLOY\"\n[database]\n");
     deploy_static: messages("[site]\nname = \"a\"\ndomain = \"a.com\"\n[app]\nkind = \"static\"\n[deploy]\nstrategy = \"canary\"\nmigrate = \"a\"\nkeep_releases = 3\n");
+    splitter_values: messages("[site]\nname = \"a\"\ndomain = \"a.com\"\n[app]\nrun = \"a\"\n[database]\n[splitter]\ninstances = 9\nconsistency = \"strong\"\nmax_lag = 10\nconnections = 0\nhold = \"0s\"\nstatement_rows = 0\nstatement_time = \"1ms\"\nstatement_concurrency = \"many\"\n");
+    splitter_alone: in_table("splitter", "instances = 2");
     hosts_add: in_table("hosts.provision", "add = \"create\"\nremove = [\"x\"]");
     hosts_words: in_table("hosts.provision", "add = [\"create\", \"$(x)\"]");
     hosts_no_program: in_table("hosts.provision", "add = []");

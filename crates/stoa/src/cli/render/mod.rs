@@ -1,5 +1,6 @@
 //! Answers as text: pure functions from values to lines. Nothing here asks, reads or writes.
 
+pub(crate) mod database;
 pub(crate) mod deployment;
 pub(crate) mod doctor;
 pub(crate) mod events;

@@ -93,7 +93,7 @@ fn a_plan_is_grouped_by_tier_and_says_why() {
                 "no static files are served yet, and 3-3fa9c21 is built",
             ),
             step(
-                Action::Promote { instance: instance(Tier::Database, 1), term: Term(1) },
+                Action::Promote { instance: instance(Tier::Database, 1), term: Term(1), wait: true },
                 "database-1 is the primary of term 1, answers, and nobody else may be writable; so it may take writes",
             ),
         ],

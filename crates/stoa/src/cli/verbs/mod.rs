@@ -1,6 +1,7 @@
 //! The verbs, one a file: what each asks of the daemon and in what order.
 
 pub(crate) mod change;
+pub(crate) mod db;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod down;

@@ -3,7 +3,7 @@
 use super::Hands;
 use crate::daemon::start::own_program;
 use stoa_model::site::CommandLine;
-use stoa_model::spec::{AppSpec, DatabaseSpec};
+use stoa_model::spec::AppSpec;
 use stoa_model::{Action, InstanceId, Millis, Spec, TaskId, Tier};
 use stoa_tiers::app::task::{self, Task};
 use stoa_tiers::app::{self, Build};
@@ -35,41 +35,20 @@ impl Hands {
                 app::release::remove(release, &self.paths).await.map_err(|error| error.to_string())?;
                 format!("release {release} is removed")
             }
-            Action::Prepare { instance, spec } => {
-                let Spec::Database(spec) = spec else { return Err("nothing to prepare".to_owned()) };
-                let user = self.users.of(RunAs::Tier(Tier::Database));
-                let server = self.server(*instance, spec);
-                database::prepare(&server, user).await.map_err(|error| error.to_string())?;
-                format!("{instance} has a data folder")
-            }
             Action::Start { instance, spec } => self.start(*instance, spec).await?,
             Action::Reload { instance, spec } => self.reload(*instance, spec).await?,
             Action::Stop { instance, grace } => {
                 self.processes.stop(*instance, *grace).await.map_err(|error| error.to_string())?;
                 format!("{instance} has stopped")
             }
-            Action::Fence { instance } => {
-                let spec = self.database_spec(*instance)?;
-                database::fence(&self.server(*instance, &spec)).await.map_err(|error| error.to_string())?;
-                self.checks.ask_now(*instance).await;
-                format!("{instance} refuses writes")
-            }
-            Action::Promote { instance, term } => {
-                let spec = self.database_spec(*instance)?;
-                database::promote(&self.server(*instance, &spec), *term)
-                    .await
-                    .map_err(|error| error.to_string())?;
-                self.checks.ask_now(*instance).await;
-                format!("{instance} takes writes in term {term}")
-            }
-            Action::Follow { instance, primary, endpoint, term } => {
-                let spec = self.database_spec(*instance)?;
-                database::follow(&self.server(*instance, &spec), endpoint, *term)
-                    .await
-                    .map_err(|error| error.to_string())?;
-                self.checks.ask_now(*instance).await;
-                format!("{instance} replicates from {primary}")
-            }
+            Action::Prepare { .. }
+            | Action::Clone { .. }
+            | Action::Fence { .. }
+            | Action::Promote { .. }
+            | Action::SemiSync { .. }
+            | Action::Salvage { .. }
+            | Action::Discard { .. }
+            | Action::Follow { .. } => self.act_on_database(action).await?,
         };
         Ok(done)
     }
@@ -124,16 +103,5 @@ impl Hands {
         };
         nginx::reload(&self.processes, instance, web).await.map_err(|error| error.to_string())?;
         Ok(format!("{instance} has re-read its configuration"))
-    }
-
-    fn server<'a>(&'a self, instance: InstanceId, spec: &'a DatabaseSpec) -> database::Server<'a> {
-        database::Server { instance, spec, paths: &self.paths, credentials: &self.credentials }
-    }
-
-    fn database_spec(&self, instance: InstanceId) -> Result<DatabaseSpec, String> {
-        match self.processes.subject(instance).and_then(|subject| subject.spec) {
-            Some(Spec::Database(spec)) => Ok(spec),
-            _ => Err(format!("{instance} does not run as a database")),
-        }
     }
 }

@@ -1,0 +1,213 @@
+//! The primary changes: because it was lost, or because it was asked for.
+
+use super::scene::{Scene, id};
+use stoa_model::cluster::{SwitchoverOrder, SwitchoverState};
+use stoa_model::observed::{DataState, ProcessState, Receiving};
+use stoa_model::site::OnLostReplica;
+use stoa_model::{Millis, Term};
+
+/// A primary with two replicas, all of them at rest.
+fn three() -> Scene {
+    let mut scene = Scene::new();
+    let database = scene.intent.site.database.as_mut().unwrap();
+    (database.replicas, database.on_lost_replica) = (2, OnLostReplica::Block);
+    scene.settle();
+    scene.writes("database-1", 100);
+    scene.pass(1_000);
+    scene.settle();
+    scene
+}
+
+/// A line a decision: the steps on databases, who is primary, who is routed to.
+fn story(scene: &mut Scene) -> String {
+    let mut story = String::new();
+    for _ in 0..40 {
+        let steps: Vec<_> = scene.steps().into_iter().filter(|step| step.contains("database")).collect();
+        let plan = scene.turn();
+        let primary = plan.routes.sql.primary.map_or("held".to_owned(), |route| route.instance.to_string());
+        let replicas: Vec<_> =
+            plan.routes.sql.replicas.iter().map(|r| r.instance.number.to_string()).collect();
+        let line = format!(
+            "{:<40} term {} writes {primary:<10} reads {}",
+            steps.join(", "),
+            plan.roster.term,
+            replicas.join(" ")
+        );
+        story.push_str(line.trim_end());
+        story.push('\n');
+        if scene.plan().settled() {
+            break;
+        }
+    }
+    story
+}
+
+#[test]
+fn a_killed_primary_is_followed_by_a_replica_and_comes_back_as_one() {
+    let mut scene = three();
+    scene.died("database-1", 0);
+    scene.pass(100);
+    let told = story(&mut scene);
+    assert_eq!(scene.roster.primary, Some(id("database-2")), "{told}");
+    assert_eq!(scene.roster.term, Term(2));
+    let changed = scene.roster.database.changed.clone().unwrap();
+    assert_eq!((changed.from, changed.to), (id("database-1"), id("database-2")));
+    assert!(changed.because.contains("killed by signal 9"), "{}", changed.because);
+    let verbs = ["promote database-2", "salvage database-1", "start database-1", "follow database-1"];
+    let places: Vec<_> = verbs.iter().map(|verb| told.find(verb)).collect();
+    assert!(places.is_sorted() && places.iter().all(Option::is_some), "{told}");
+    assert_eq!(scene.routes.sql.replicas.len(), 2);
+}
+
+#[test]
+fn the_one_that_received_most_takes_over() {
+    let mut scene = three();
+    scene.status(id("database-3")).received = Some("0-1-101".parse().unwrap());
+    scene.died("database-1", 0);
+    scene.status(id("database-3")).replication.as_mut().unwrap().receiving = Receiving::Connecting;
+    scene.pass(100);
+    scene.turn();
+    assert_eq!(scene.roster.primary, Some(id("database-3")));
+}
+
+#[test]
+fn nobody_takes_over_while_one_that_may_have_more_is_not_heard() {
+    type Loss = fn(&mut Scene);
+    let losses: [(&str, Loss); 4] = [
+        ("dead", |s| s.died("database-3", 0)),
+        ("unknown", |s| s.seen("database-3").process = ProcessState::Unknown),
+        ("started anew", |s| {
+            s.status(id("database-3")).replication.as_mut().unwrap().receiving = Receiving::Stopped
+        }),
+        ("degraded", |s| {
+            let (since, because) = (s.now, "no replica is connected".to_owned());
+            let degraded = stoa_model::cluster::Degraded { since, because, goal: None };
+            s.roster.database.degraded = Some(degraded);
+        }),
+    ];
+    for (what, loss) in losses {
+        let mut scene = three();
+        loss(&mut scene);
+        scene.died("database-1", 0);
+        let plan = scene.plan();
+        assert_eq!(plan.roster.primary, Some(id("database-1")), "{what}");
+        let mut steps = scene.steps();
+        scene.turn();
+        steps.extend(scene.steps());
+        assert!(steps.contains(&"start database-1".to_owned()), "{what}: {steps:?}");
+        assert!(!steps.iter().any(|step| step.starts_with("promote")), "{what}: {steps:?}");
+    }
+}
+
+#[test]
+fn a_hung_primary_is_ended_before_another_is_promoted() {
+    let mut scene = three();
+    scene.fails("database-1", 3, 2_000);
+    if let stoa_model::observed::Detail::Database { at, .. } = &mut scene.seen("database-1").detail {
+        *at = *at - Millis(2_000);
+    }
+    for replica in ["database-2", "database-3"] {
+        scene.status(id(replica)).replication.as_mut().unwrap().heard = Some(Millis(2_000));
+    }
+    let plan = scene.turn();
+    let steps: Vec<_> = plan.steps.iter().map(|step| step.action.key().to_string()).collect();
+    assert_eq!(steps, ["stop database-1"]);
+    scene.settle();
+    assert_eq!(scene.roster.primary, Some(id("database-2")));
+}
+
+#[test]
+fn interrupted_after_any_step_it_converges() {
+    // Each decision is lost after it was stored, carried out in part, or followed by another loss.
+    for cut in 0..8 {
+        for lost in ["nothing", "its steps", "database-2", "database-3"] {
+            let mut scene = three();
+            scene.died("database-1", 0);
+            for turn in 0..8 {
+                let plan = scene.plan();
+                scene.adopt(&plan, |_| turn != cut || lost != "its steps");
+                let runs = matches!(
+                    scene.host.instances.get(&id("database-2")).map(|s| &s.process),
+                    Some(ProcessState::Running(_))
+                );
+                if turn == cut && lost.starts_with("database") && (runs || lost != "database-2") {
+                    scene.died(lost, 0);
+                }
+            }
+            scene.settle();
+            let primary = scene.roster.primary.unwrap();
+            assert!(scene.status(primary).gtid.contains(&"0-1-100".parse().unwrap()), "{cut} {lost}");
+            assert_eq!(
+                scene.routes.sql.primary.as_ref().map(|route| route.instance),
+                Some(primary),
+                "{cut} {lost}"
+            );
+            assert_eq!(scene.routes.sql.replicas.len(), 2, "{cut} {lost}");
+        }
+    }
+}
+
+#[test]
+fn a_switchover_holds_fences_and_promotes() {
+    let mut scene = three();
+    scene.intent.switchover =
+        Some(SwitchoverOrder { number: 1, to: Some(id("database-3")), by: "anna@laptop".to_owned() });
+    let told = story(&mut scene);
+    assert_eq!(scene.roster.primary, Some(id("database-3")), "{told}");
+    let places: Vec<_> = ["held", "fence database-1", "promote database-3", "follow database-1"]
+        .iter()
+        .map(|verb| told.find(verb))
+        .collect();
+    assert!(places.is_sorted() && places.iter().all(Option::is_some), "{told}");
+    assert!(!told.contains("stop database") && !told.contains("salvage"), "{told}");
+    let order = scene.roster.database.switchover.clone().unwrap();
+    assert_eq!((order.number, order.state), (1, SwitchoverState::Done { to: id("database-3") }));
+}
+
+#[test]
+fn a_switchover_whose_candidate_dies_goes_back() {
+    for cut in 1..5 {
+        let mut scene = three();
+        scene.intent.switchover =
+            Some(SwitchoverOrder { number: 1, to: Some(id("database-3")), by: "anna@laptop".to_owned() });
+        for _ in 0..cut {
+            scene.turn();
+        }
+        scene.died("database-3", 0);
+        scene.settle();
+        let primary = scene.roster.primary.unwrap();
+        assert!(scene.status(primary).writable && scene.routes.sql.primary.is_some(), "{cut}");
+    }
+}
+
+#[test]
+fn a_server_with_transactions_of_its_own_is_made_anew_and_never_promoted() {
+    let mut scene = three();
+    scene.writes("database-3", 107);
+    scene.turn();
+    assert!(scene.roster.database.astray.contains_key(&id("database-3")));
+    scene.died("database-1", 0);
+    scene.pass(100);
+    let told = story(&mut scene);
+    assert_eq!(scene.roster.primary, Some(id("database-2")), "{told}");
+    for verb in ["salvage database-3", "discard database-3", "clone database-3"] {
+        assert!(told.contains(verb), "{verb} in {told}");
+    }
+}
+
+#[test]
+fn without_a_replica_writes_wait_or_go_on_as_the_file_says() {
+    for (policy, degrades) in [(OnLostReplica::Block, false), (OnLostReplica::Degrade, true)] {
+        let mut scene = three();
+        scene.intent.site.database.as_mut().unwrap().on_lost_replica = policy;
+        for replica in ["database-2", "database-3"] {
+            scene.died(replica, 5);
+            scene.seen(replica).data = DataState::Unknown;
+        }
+        for _ in 0..6 {
+            scene.turn();
+        }
+        assert_eq!(scene.roster.database.degraded.is_some(), degrades, "{policy:?}");
+        assert_eq!(scene.status(id("database-1")).semi_sync.enabled, !degrades, "{policy:?}");
+    }
+}

@@ -1,0 +1,188 @@
+//! The primary is lost, or handed over, under writers: nothing that was acknowledged is lost.
+
+use super::servers::*;
+use crate::database::*;
+use mysql_async::prelude::Queryable;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+use stoa_model::Gtids;
+
+/// Who received most.
+async fn furthest(servers: &Servers, of: [InstanceId; 2]) -> (InstanceId, InstanceId) {
+    let [first, second] = of;
+    let (one, two) = (servers.status(first).await, servers.status(second).await);
+    if one.holds() >= two.holds() { (first, second) } else { (second, first) }
+}
+
+#[tokio::test]
+async fn the_primary_is_killed_under_writers_and_comes_back_as_a_replica() {
+    let mut servers = Servers::replicating(3).await;
+    servers.create_ledger().await;
+    let mut acknowledged = Vec::new();
+    let mut primary = ONE;
+    for round in 2..5 {
+        let term = Term(round);
+        let writers = Writers::start(&servers, primary, 8, round * 100_000_000).await;
+        Writers::get_on(&servers, primary, 100).await;
+        let killed = Instant::now();
+        servers.kill(primary);
+        let others: Vec<_> = [ONE, TWO, THREE].into_iter().filter(|id| *id != primary).collect();
+        let (heir, other) = furthest(&servers, [others[0], others[1]]).await;
+        promote(&servers.server(heir), term, true).await.unwrap();
+        let position = servers.status(heir).await.gtid;
+        servers.follow(other, heir, term).await;
+        println!("another one took over within {:?}", killed.elapsed());
+        acknowledged.extend(writers.acknowledged().await);
+        let saved = salvage(primary, &servers.paths, user(), &position, term).await.unwrap();
+        println!("{saved} transactions were saved");
+        servers.start(primary);
+        servers.until(primary, "its recovery", |status| !status.writable).await;
+        servers.follow(primary, heir, term).await;
+        let ledger = servers.ledger(heir).await;
+        assert_eq!(lost(&acknowledged, &ledger), Vec::<u64>::new(), "of {}", acknowledged.len());
+        servers.until_equal(&ledger, primary).await;
+        servers.until_equal(&ledger, other).await;
+        primary = heir;
+    }
+    println!("{} acknowledged writes, none lost", acknowledged.len());
+}
+
+#[tokio::test]
+async fn a_primary_that_is_killed_and_started_again_keeps_all_it_acknowledged() {
+    let mut servers = Servers::replicating(2).await;
+    servers.create_ledger().await;
+    let writers = Writers::start(&servers, ONE, 8, 0).await;
+    Writers::get_on(&servers, ONE, 100).await;
+    servers.kill(ONE);
+    let acknowledged = writers.acknowledged().await;
+    servers.start(ONE);
+    servers.until(ONE, "its recovery", |status| !status.writable && status.term == Term(1)).await;
+    promote(&servers.server(ONE), Term(1), true).await.unwrap();
+    let ledger = servers.ledger(ONE).await;
+    assert_eq!(lost(&acknowledged, &ledger), Vec::<u64>::new(), "of {}", acknowledged.len());
+    // The replica finds its primary again by itself, on the same address.
+    servers.until(TWO, "replication", replicates).await;
+    servers.until_equal(&ledger, TWO).await;
+}
+
+#[tokio::test]
+async fn a_switchover_loses_nothing_and_goes_back_and_forth() {
+    let servers = Servers::replicating(2).await;
+    servers.create_ledger().await;
+    let mut acknowledged = Vec::new();
+    let (mut from, mut to) = (ONE, TWO);
+    for round in 2..6 {
+        let writers = Writers::start(&servers, from, 8, round * 100_000_000).await;
+        Writers::get_on(&servers, from, 50).await;
+        let started = Instant::now();
+        fence(&servers.server(from)).await.unwrap();
+        let position = servers.status(from).await.gtid;
+        servers.until(to, "what its primary has", |status| status.holds().contains(&position)).await;
+        promote(&servers.server(to), Term(round), true).await.unwrap();
+        servers.follow(from, to, Term(round)).await;
+        println!("handed over in {:?}", started.elapsed());
+        acknowledged.extend(writers.acknowledged().await);
+        let ledger = servers.ledger(to).await;
+        assert_eq!(lost(&acknowledged, &ledger), Vec::<u64>::new(), "of {}", acknowledged.len());
+        servers.until_equal(&ledger, from).await;
+        std::mem::swap(&mut from, &mut to);
+    }
+}
+
+#[tokio::test]
+async fn what_only_a_former_primary_has_is_saved_and_it_is_made_anew() {
+    let mut servers = Servers::replicating(2).await;
+    servers.create_ledger().await;
+    servers.app(ONE).await.query_drop("INSERT INTO my_shop.ledger VALUES (1, 'both')").await.unwrap();
+    servers.until_equal(&[1], TWO).await;
+    let common = servers.status(TWO).await.gtid;
+    servers.stop(TWO);
+    // It is let go on alone, and so has committed what nobody else has.
+    semi_sync(&servers.server(ONE), Term(1), false).await.unwrap();
+    let mut app = servers.app(ONE).await;
+    app.query_drop("INSERT INTO my_shop.ledger VALUES (2, 'alone\n#1 \tGTID 9-9-9')").await.unwrap();
+    app.query_drop("CREATE TABLE my_shop.alone (id INT PRIMARY KEY)").await.unwrap();
+    servers.kill(ONE);
+    servers.start(TWO);
+    servers.until(TWO, "its start", |_| true).await;
+    promote(&servers.server(TWO), Term(2), false).await.unwrap();
+
+    assert_eq!(salvage(ONE, &servers.paths, user(), &common, Term(2)).await.unwrap(), 2);
+    let file = servers.paths.salvaged(ONE, Term(2));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("CREATE TABLE my_shop.alone") && text.contains("alone"), "{text}");
+    assert!(!text.contains("both"), "{text}");
+    assert_eq!(salvaged(&servers.paths)[&ONE].transactions, 2);
+    assert_eq!(salvage(ONE, &servers.paths, user(), &common, Term(2)).await.unwrap(), 2);
+
+    // It had committed that: it is no replica any more, and says so.
+    servers.start(ONE);
+    let stray = servers.until(ONE, "its start", |_| true).await;
+    let primary = servers.status(TWO).await;
+    assert!(!primary.gtid.contains(&stray.gtid), "{} holds {}", primary.gtid, stray.gtid);
+    follow(&servers.server(ONE), &servers.specs[1].endpoint, Term(2)).await.unwrap();
+    let broken = |status: &stoa_model::observed::DatabaseStatus| {
+        status.replication.as_ref().is_some_and(|replication| replication.error.is_some())
+    };
+    let stray = servers.until(ONE, "an error", broken).await;
+    println!("{:?}", stray.replication.unwrap().error);
+    servers.kill(ONE);
+    discard(ONE, &servers.paths).await.unwrap();
+    clone(&servers.server(ONE), user(), &servers.server(TWO), Term(2)).await.unwrap();
+    servers.start(ONE);
+    servers.until(ONE, "its start", |_| true).await;
+    servers.follow(ONE, TWO, Term(2)).await;
+    servers.until_equal(&[1], ONE).await;
+    // Nothing beyond: no file.
+    servers.stop(ONE);
+    let all = servers.status(TWO).await.gtid;
+    assert_eq!(salvage(ONE, &servers.paths, user(), &all, Term(3)).await.unwrap(), 0);
+    assert!(!servers.paths.salvaged(ONE, Term(3)).exists());
+    assert_eq!(salvaged(&servers.paths)[&ONE].term, Term(3));
+}
+
+#[tokio::test]
+async fn a_replica_that_wrote_for_itself_is_seen() {
+    let servers = Servers::replicating(2).await;
+    servers.create_ledger().await;
+    let mut admin = servers.admin(TWO).await;
+    servers.until(TWO, "the ledger", |status| !status.gtid.is_empty()).await;
+    admin.query_drop("INSERT INTO my_shop.ledger VALUES (77, 'errant')").await.unwrap();
+    let (primary, replica) = (servers.status(ONE).await, servers.status(TWO).await);
+    let errant = replica.gtid.subtract(&primary.gtid);
+    assert!(!errant.is_empty(), "{} against {}", replica.gtid, primary.gtid);
+    assert_eq!(errant, "0-2-2".parse::<Gtids>().unwrap());
+}
+
+#[tokio::test]
+async fn a_handover_that_is_cut_short_anywhere_and_done_again_comes_to_the_same_end() {
+    let servers = Servers::replicating(2).await;
+    servers.create_ledger().await;
+    let (mut from, mut to) = (ONE, TWO);
+    for (round, cut) in (2..).zip([0u64, 1, 2, 3, 5, 8, 12, 20, 40]) {
+        let (term, id) = (Term(round), round);
+        let insert = format!("INSERT INTO my_shop.ledger VALUES ({id}, '')");
+        servers.app(from).await.query_drop(insert).await.unwrap();
+        let cut = Duration::from_millis(cut);
+        let (old, new) = (servers.server(from), servers.server(to));
+        // Whoever acts is killed; the next one begins again.
+        let _ = tokio::time::timeout(cut, fence(&old)).await;
+        fence(&old).await.unwrap();
+        let position = servers.status(from).await.gtid;
+        servers.until(to, "what its primary has", |status| status.holds().contains(&position)).await;
+        let _ = tokio::time::timeout(cut, promote(&new, term, true)).await;
+        promote(&new, term, true).await.unwrap();
+        let endpoint = &servers.specs[place(to)].endpoint;
+        let _ = tokio::time::timeout(cut, follow(&old, endpoint, term)).await;
+        follow(&old, endpoint, term).await.unwrap();
+        servers.until(from, "replication", replicates).await;
+        let primary = servers.status(to).await;
+        assert!(primary.writable && primary.term == term && primary.replication.is_none());
+        assert!(!servers.status(from).await.writable);
+        std::mem::swap(&mut from, &mut to);
+    }
+    servers.until_equal(&(2..11).collect::<Vec<u64>>(), ONE).await;
+    servers.until_equal(&(2..11).collect::<Vec<u64>>(), TWO).await;
+}
