@@ -253,3 +253,66 @@ fn many_idle_sessions_hold_few_connections_and_none_of_them_fails() {
     splitter.join();
     setup.try_exec("SELECT 1").unwrap_err();
 }
+
+/// What a session has set, as the test remembers it.
+#[derive(Debug, Clone, PartialEq)]
+struct Remembered {
+    zone: String,
+    length: u32,
+    schema: String,
+    inserted: u64,
+}
+
+#[test]
+fn whatever_order_sessions_change_their_state_in_none_sees_anothers() {
+    let cluster = Cluster::start();
+    let settings = Settings { connections: 2, unused: 1, ..Settings::default() };
+    let splitter = Splitter::start(&cluster, settings);
+    let mut setup = splitter.connect();
+    setup.exec("CREATE TABLE t (id BIGINT AUTO_INCREMENT PRIMARY KEY, who INT)");
+    cluster.caught_up();
+    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos().into();
+    println!("seed {seed}");
+    let mut random: u64 = seed;
+    let mut next = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    let fresh = Remembered { zone: "SYSTEM".into(), length: 1 << 20, schema: "shop".into(), inserted: 0 };
+    let mut sessions: Vec<_> = (0..6).map(|_| (splitter.connect(), fresh.clone())).collect();
+    for step in 0..400 {
+        let who = next(6) as usize;
+        let (session, model) = &mut sessions[who];
+        match next(6) {
+            0 => {
+                model.zone = format!("+0{}:00", 1 + next(9));
+                session.exec(&format!("SET time_zone = '{}'", model.zone));
+            }
+            1 => {
+                model.length = 1000 + next(1000) as u32;
+                session.exec(&format!("SET SESSION group_concat_max_len = {}", model.length));
+            }
+            2 => {
+                model.schema = ["shop", "other"][next(2) as usize].into();
+                session.exec(&format!("USE {}", model.schema));
+            }
+            3 => {
+                session.exec(&format!("INSERT INTO shop.t (who) VALUES ({who})"));
+                model.inserted = session.conn.last_insert_id().unwrap();
+            }
+            4 => {
+                session.exec("BEGIN");
+                session.exec(&format!("INSERT INTO shop.t (who) VALUES (-{step})"));
+                session.exec("ROLLBACK");
+                model.inserted = session.one("SELECT LAST_INSERT_ID()");
+            }
+            _ => {}
+        }
+        let seen: (String, u32, String) =
+            session.one("SELECT @@time_zone, @@group_concat_max_len, DATABASE()");
+        let inserted = session.one("SELECT LAST_INSERT_ID()");
+        let seen = Remembered { zone: seen.0, length: seen.1, schema: seen.2, inserted };
+        assert_eq!(seen, *model, "session {who} at step {step} of seed {seed}");
+    }
+    assert_eq!(setup.one::<i64>("SELECT COUNT(*) FROM t WHERE who < 0 /* stoa: primary */"), 0);
+}

@@ -55,6 +55,8 @@ pub(crate) struct Backend {
     pub(crate) writable: Option<(Term, u64)>,
     /// What state its session is in.
     pub(crate) standing: Standing,
+    /// What `LAST_INSERT_ID()` gives there: whichever session's it is.
+    pub(crate) inserted: u64,
     placed: Vec<Placed>,
     counted: Counted,
     _permit: OwnedSemaphorePermit,
@@ -311,6 +313,7 @@ impl Backend {
             epoch,
             writable: None,
             standing: Standing::Fresh,
+            inserted: 0,
             placed: Vec::new(),
             counted: Counted::Nothing,
             _permit: permit,
@@ -373,6 +376,7 @@ impl Backend {
     /// Its session begins anew: nothing is prepared.
     pub(crate) fn was_reset(&mut self) {
         self.placed.clear();
+        self.inserted = 0;
         self.standing = Standing::Unknown;
     }
 

@@ -144,7 +144,8 @@ impl Cluster {
         install
             .arg(format!("--user={}", whoami()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
-        install.arg("--innodb-log-file-size=8M");
+        // Two at once would take the same names in a folder they share.
+        install.arg("--innodb-log-file-size=8M").env("TMPDIR", &servers[0].dir);
         text(&install.output().unwrap());
         let copied = Command::new("cp").arg("-a").arg(&data).arg(servers[1].dir.join("data")).output();
         text(&copied.unwrap());

@@ -27,6 +27,7 @@ impl Session {
         }
         self.remember(work);
         self.take_changes(work);
+        self.take_inserted(work);
         let in_transaction = self.status.contains(Status::IN_TRANS);
         self.pins.ran(&work.verdict, failed, in_transaction);
         self.take_settings(work, failed);
@@ -66,6 +67,22 @@ impl Session {
             warnings: outcome.warnings,
             errors: failed.into(),
         };
+    }
+
+    /// What `LAST_INSERT_ID()` gives on the connection from now on.
+    fn take_inserted(&mut self, work: &Work) {
+        let Some(held) = &mut self.held else { return };
+        let told =
+            self.follower.outcome().changes().any(|change| {
+                matches!(change, Change::Variable { name: b"last_insert_id" | b"identity", .. })
+            });
+        if work.verdict.effects.contains(Effects::LAST_INSERT_ID) {
+            // Whatever an expression gave: only this connection knows, so the session stays on it.
+            held.backend.inserted = u64::MAX;
+            self.pins.look_back();
+        } else if told || self.follower.outcome().last_insert_id > 0 {
+            held.backend.inserted = self.past.last_insert_id;
+        }
     }
 
     /// What the server says that changed.

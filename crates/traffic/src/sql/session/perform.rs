@@ -4,7 +4,7 @@ use super::exchange::{Ended, Exchange, Expect, Fault, Progress};
 use super::replay::Checksum;
 use super::station::Target;
 use super::{Over, Session};
-use crate::sql::classify::{Effects, Kind, Route, Statement, Transaction};
+use crate::sql::classify::{Effects, Kind, Reads, Route, Statement, Transaction};
 use crate::sql::digest::Digest;
 use crate::sql::roll::End;
 use crate::sql::state::Path;
@@ -169,6 +169,15 @@ impl Session {
                 backend.link.put(0x02, self.state.schema());
                 self.expects.push(Expect::Schema);
             }
+        }
+        let may_ask = work.verdict.reads.contains(Reads::LAST_INSERT_ID)
+            || work.verdict.effects.intersects(Effects::UNKNOWN.union(Effects::STORED_CODE));
+        if may_ask && ![self.past.last_insert_id, u64::MAX].contains(&backend.inserted) {
+            // Another session's, or one that this session has had elsewhere.
+            let sql = format!("SET last_insert_id={}", self.past.last_insert_id);
+            backend.link.put(0x03, sql.as_bytes());
+            self.expects.push(Expect::Set);
+            backend.inserted = self.past.last_insert_id;
         }
         self.compose_wait();
         if let Some(statement) = work.statement {
