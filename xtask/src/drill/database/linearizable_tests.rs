@@ -2,20 +2,22 @@ use super::super::history::Act;
 use super::*;
 use proptest::prelude::*;
 
-/// `client asked..answered act`, in milliseconds.
+/// When each was asked and answered, in milliseconds.
+type Told<'a> = &'a [(u64, u64, Act)];
+
 fn operation(client: u16, asked: u64, answered: Option<u64>, act: Act) -> Operation {
     let ms = Duration::from_millis;
     Operation { client, act, asked: ms(asked), answered: answered.map(ms) }
 }
 
-fn history(all: &[(u64, u64, Act)]) -> Vec<Operation> {
+fn history(all: Told) -> Vec<Operation> {
     let numbered = all.iter().enumerate();
     numbered.map(|(at, (asked, answered, act))| operation(at as u16, *asked, Some(*answered), *act)).collect()
 }
 
 #[test]
 fn good_histories() {
-    let good: [&[(u64, u64, Act)]; 6] = [
+    let good: [Told; 6] = [
         &[],
         &[(0, 1, Act::Write(1)), (2, 3, Act::Read(1)), (4, 5, Act::Swap(1, 2)), (6, 7, Act::Read(2))],
         // A read during a write sees either.
@@ -32,7 +34,7 @@ fn good_histories() {
 
 #[test]
 fn bad_histories() {
-    let bad: [(&str, &[(u64, u64, Act)]); 7] = [
+    let bad: [(&str, Told); 7] = [
         ("a stale read", &[(0, 1, Act::Write(1)), (2, 3, Act::Read(0))]),
         ("a value of nobody", &[(0, 1, Act::Read(7))]),
         ("a lost write", &[(0, 1, Act::Write(1)), (2, 3, Act::Write(2)), (4, 5, Act::Read(1))]),
@@ -58,7 +60,7 @@ fn bad_histories() {
 #[test]
 fn an_open_write_may_be_done_later_or_never() {
     let open = operation(9, 0, None, Act::Write(1));
-    let with = |all: &[(u64, u64, Act)]| {
+    let with = |all: Told| {
         let mut operations = history(all);
         operations.push(open);
         judge(&operations, 0)

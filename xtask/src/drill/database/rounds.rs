@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const HEALS_WITHIN: Duration = Duration::from_secs(90);
 /// Acknowledged writes before a fault and behind it.
 const CALM: usize = 200;
+/// More of the journal is not told of one fault.
+const MOST_ENTRIES: usize = 60;
 
 /// What is drilled, and with what.
 pub(crate) struct Drill {
@@ -64,6 +66,12 @@ impl Drill {
         }
     }
 
+    /// What the site wrote into its journal after an entry.
+    fn journal(&self, after: Option<u64>) -> Vec<String> {
+        let entries = after.and_then(|after| self.site.events(after).ok()).unwrap_or_default();
+        entries.iter().take(MOST_ENTRIES).map(|entry| format!("journal: {entry}")).collect()
+    }
+
     /// One round.
     pub(crate) fn round(
         &self,
@@ -78,6 +86,8 @@ impl Drill {
         }
         let scene =
             Scene { site: &self.site, servers: &self.servers, watch: &self.watch, progress, ledger, round };
+        // No daemon may answer; then the journal is not told.
+        let journal = self.site.last_event().ok();
         let mut struck = scene.strike(fault)?;
         let healed = self.heals(&struck.gone, struck.deposed.as_deref());
         let settled = progress.now();
@@ -109,6 +119,7 @@ impl Drill {
         ));
         if let Err(why) = healed {
             cost.broken.push(format!("round {round}: the site did not heal, {why}"));
+            cost.broken.extend(self.journal(journal));
             self.settles()?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use super::servers::Servers;
 use super::writable::{Both, Writable};
 use mysql_async::prelude::Queryable;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -90,7 +90,7 @@ async fn look(shared: Arc<Shared>) {
 }
 
 /// Asks one server until it cannot be asked any more.
-async fn ask(shared: &Shared, server: &str, socket: &PathBuf) {
+async fn ask(shared: &Shared, server: &str, socket: &Path) {
     let Ok(mut connection) = connect::connect(&shared.servers.as_admin(socket)).await else { return };
     while !shared.over.load(Ordering::Relaxed) {
         let asked = shared.origin.elapsed();

@@ -167,7 +167,7 @@ impl Session {
 
     async fn read(&self, conn: &mut Conn, number: u32) -> Result<u64, String> {
         let (table, session) = (&self.table, self.number);
-        let found: Option<u64> = if number % 2 == 0 {
+        let found: Option<u64> = if number.is_multiple_of(2) {
             let select =
                 format!("SELECT COUNT(*) FROM {table} WHERE session = {session} AND number = {number}");
             within(PATIENCE, conn.query_first(select)).await?
