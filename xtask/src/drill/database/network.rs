@@ -88,7 +88,7 @@ fn list(ports: &[u16]) -> String {
 }
 
 fn rule(hook: &str, rules: &str) -> Result<(), String> {
-    let script = format!("table ip {TABLE} {{ chain out {{ {hook}\n{rules} }} }}\n");
+    let script = format!("table ip {TABLE} {{\nchain out {{\n{hook}\n{rules}}}\n}}\n");
     let started = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut nft = started.map_err(|error| format!("nft: {error} (package nftables)"))?;
     if let Some(mut input) = nft.stdin.take() {
