@@ -16,6 +16,7 @@ mod parts;
 mod site;
 
 use copy::Copy;
+use load::Ask;
 use site::Site;
 use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,8 @@ usage: cargo xtask drill STOA STATE ADDRESS
          canaries, and a deployment whose daemon is killed at every entry of its journal; 0: only those.
        cargo xtask drill flash STOA DIR STATE ADDRESS
          A crowd of ten times the load: auto-scaled, then with the fewest and with the most instances.
+       cargo xtask drill ledger|registers STOA STATE [--rounds N] [--fault NAME]...
+         Clients of the database of a running site, and what they were told against what is there.
 
 STOA is the binary, such as ./target/release/stoa. STATE is a state folder: for deploys and flash one that
 does not exist yet. ADDRESS is where the site listens, such as 127.0.0.1:8080. DIR is an application like
@@ -38,8 +41,11 @@ up and take it down again; DIR itself is only read. The example has no WebSocket
 the end-to-end tests.";
 
 /// One of the drills.
-pub(crate) fn run(arguments: &[String]) -> ExitCode {
+pub(crate) fn run(root: &Path, arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["ledger" | "registers", ..] = words[..] {
+        return super::bench::database_drill(root, arguments);
+    }
     let done = match words[..] {
         ["deploys", stoa, dir, state, address] => {
             of_a_copy(stoa, dir, state, address).and_then(|(site, copy)| deploys::run(&site, &copy, 100))
@@ -83,4 +89,13 @@ fn site(stoa: &str, state: &str, address: &str, folder: Option<PathBuf>) -> Resu
     let address = found.ok_or_else(|| format!("{address} is not an address, such as 127.0.0.1:8080"))?;
     let absolute = |path: &str| std::path::absolute(path).map_err(|error| format!("{path}: {error}"));
     Ok(Site { stoa: absolute(stoa)?, state: absolute(state)?, address, folder })
+}
+
+/// Dynamic and static pages, reads and writes.
+fn asks() -> Vec<Ask> {
+    let get = |path: &str| Ask { method: "GET", path: path.to_owned(), body: None, status: 200 };
+    let entry = "{\"name\":\"drill\",\"message\":\"entry {n}\"}";
+    let post =
+        Ask { method: "POST", path: "/api/entries".to_owned(), body: Some(entry.to_owned()), status: 201 };
+    vec![get("/"), get("/static/logo.svg"), get("/api/entries"), post]
 }

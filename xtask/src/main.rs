@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     match arguments.split_first() {
         Some((task, [])) if task == "tidy" => tidy::run(root),
-        Some((task, rest)) if task == "drill" => drill::run(rest),
+        Some((task, rest)) if task == "drill" => drill::run(root, rest),
         Some((task, rest)) if task == "bench" => bench::run(root, rest),
         _ => {
             eprintln!("{USAGE}");

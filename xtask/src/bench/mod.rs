@@ -30,6 +30,13 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> ExitCode {
     if cargo(root, &words) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// The drills that need a client of the database are a program of their own too.
+pub(crate) fn database_drill(root: &Path, arguments: &[String]) -> ExitCode {
+    let mut words = vec!["run", "--quiet", "--package", "xtask", "--example", "database-drill", "--"];
+    words.extend(arguments.iter().map(String::as_str));
+    if cargo(root, &words) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn cargo(root: &Path, words: &[&str]) -> bool {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     match Command::new(&cargo).args(words).current_dir(root).status() {

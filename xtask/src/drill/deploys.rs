@@ -1,9 +1,10 @@
 //! Deployments and rollbacks under load, bad releases as canaries, and a deployment whose daemon is killed
 //! at every step: what visitors lost, and how long it took.
 
+use super::asks;
 use super::copy::Copy;
 use super::load::{Load, SLOW, Tally};
-use super::site::{SETTLES_WITHIN, Site, asks};
+use super::site::{SETTLES_WITHIN, Site};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

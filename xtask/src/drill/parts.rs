@@ -1,7 +1,8 @@
 //! Parts of a running site die or are replaced, one after the other, and what visitors lost is told.
 
+use super::asks;
 use super::load::Load;
-use super::site::{SETTLES_WITHIN, Site, asks, kill};
+use super::site::{SETTLES_WITHIN, Site, kill};
 use std::time::Instant;
 
 const VISITORS: usize = 32;

@@ -1,6 +1,5 @@
 //! A real site that is drilled: asked and changed through its own command line alone.
 
-use super::load::Ask;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -89,20 +88,16 @@ impl Site {
     }
 }
 
-/// Dynamic and static pages, reads and writes.
-pub(super) fn asks() -> Vec<Ask> {
-    let get = |path: &str| Ask { method: "GET", path: path.to_owned(), body: None, status: 200 };
-    let entry = "{\"name\":\"drill\",\"message\":\"entry {n}\"}";
-    let post =
-        Ask { method: "POST", path: "/api/entries".to_owned(), body: Some(entry.to_owned()), status: 201 };
-    vec![get("/"), get("/static/logo.svg"), get("/api/entries"), post]
-}
-
 /// Ends a process that the site named.
 pub(super) fn kill(pid: u64) -> Result<(), String> {
-    let status = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+    signal("KILL", pid)
+}
+
+/// Sends a signal to a process that the site named.
+pub(super) fn signal(name: &str, pid: u64) -> Result<(), String> {
+    let status = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status();
     match status {
         Ok(status) if status.success() => Ok(()),
-        other => Err(format!("kill -KILL {pid}: {other:?}")),
+        other => Err(format!("kill -{name} {pid}: {other:?}")),
     }
 }

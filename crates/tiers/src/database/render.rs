@@ -96,6 +96,10 @@ server_id = {server_id}
 gtid_domain_id = 0
 gtid_strict_mode = 1
 log_slave_updates = 1
+# What was committed at once is applied at once, and committed in the same order: a single thread, which waits
+# for the disk at each commit, falls behind a primary that many write to.
+slave_parallel_threads = 8
+slave_parallel_mode = optimistic
 relay_log = relay
 relay_log_index = relay.index
 relay_log_recovery = 1
