@@ -24,6 +24,8 @@ const WELL_DATABASE: Millis = Millis(500);
 const UNWELL: Millis = Millis(100);
 /// A database server that is asked and has not answered for so long since the last time is silent.
 const SILENT_DATABASE: Millis = Millis(800);
+/// How long the others are asked often when one has ended.
+const LOST: Millis = Millis(3000);
 /// What does not answer within this is not well.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// A balancer reports once a second; silent for this long, it is not well.
@@ -52,6 +54,8 @@ struct State {
     needed: u32,
     /// The primary is changing: each answer of a database counts.
     hurry: bool,
+    /// When a database's process ended last.
+    lost: Option<Time>,
     /// The server that is installed; asked once, its answer costs a process.
     installed: Option<database::data::Installed>,
 }
@@ -102,12 +106,16 @@ impl Checks {
     pub(crate) fn run_due(&self) {
         let running = self.shared.processes.running();
         let mut state = self.shared.state();
+        let known = state.databases_asked();
         state.asked.retain(|id, asked| {
             running.iter().any(|subject| subject.instance == *id && subject.started == asked.started)
         });
+        if state.databases_asked() < known {
+            state.lost = Some(clock::now());
+        }
         self.shared.monitor.keep(|id| running.iter().any(|subject| subject.instance == id));
         let (now, needed) = (clock::now(), state.needed.max(1));
-        let hurry = state.hurry || state.some_database_is_silent(now);
+        let hurry = state.hurry || state.lost_one_lately(now) || state.some_database_is_silent(now);
         for subject in running.into_iter().filter(|subject| !subject.instance.tier.is_role()) {
             let asked = state.asked.entry(subject.instance).or_insert(Asked {
                 started: subject.started,
@@ -176,6 +184,15 @@ impl Checks {
 }
 
 impl State {
+    fn databases_asked(&self) -> usize {
+        self.asked.keys().filter(|id| id.tier == Tier::Database).count()
+    }
+
+    /// Whether a database's process ended a moment ago: what the others say from now on decides who takes over.
+    fn lost_one_lately(&self, now: Time) -> bool {
+        self.lost.is_some_and(|lost| now.since(lost) < LOST)
+    }
+
     /// Whether one that is asked does not answer, so that the others are asked at once what they hear of it.
     fn some_database_is_silent(&self, now: Time) -> bool {
         let mut databases = self.asked.iter().filter(|(id, _)| id.tier == Tier::Database);

@@ -23,7 +23,7 @@ fn each_site_needs_its_own_packages_and_no_others() {
     assert_eq!(wanted(http, none), "git nginx");
     assert_eq!(
         wanted(&format!("{http}[database]\n[cache]\n"), Hints { python: true, ..none }),
-        "git mariadb-client-core mariadb-server-core nginx python3 python3-venv redis-server"
+        "git mariadb-backup mariadb-client mariadb-client-core mariadb-server-core nginx python3 python3-venv redis-server"
     );
     assert_eq!(
         wanted(&format!("{http}[cache]\nengine = \"memcached\"\n"), Hints { node: true, ..none }),
@@ -31,7 +31,7 @@ fn each_site_needs_its_own_packages_and_no_others() {
     );
     assert_eq!(
         wanted("[app]\nkind = \"php\"\n[database]\n[cache]\n", none),
-        "git mariadb-client-core mariadb-server-core nginx php-fpm php-mysql php-redis redis-server"
+        "git mariadb-backup mariadb-client mariadb-client-core mariadb-server-core nginx php-fpm php-mysql php-redis redis-server"
     );
 }
 

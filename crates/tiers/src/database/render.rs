@@ -18,6 +18,58 @@ const REWIND: &str = "
 init_rpl_role = SLAVE
 ";
 
+/// What every server has alike.
+const COMMON: &str = "\
+# Nobody is primary by being started: promotion alone lifts this.
+read_only = 1
+skip_slave_start = 1
+
+# An acknowledged write survives a crash of the server and of the machine.
+innodb_flush_log_at_trx_commit = 1
+sync_binlog = 1
+log_bin = binlog
+log_bin_index = binlog.index
+binlog_format = ROW
+# A new replica is cloned and needs no history; one that was away for longer is cloned too.
+binlog_expire_logs_seconds = 259200
+
+gtid_domain_id = 0
+gtid_strict_mode = 1
+log_slave_updates = 1
+# What was committed at once is applied at once, and committed in the same order: a single thread, which waits
+# for the disk at each commit, falls behind a primary that many write to.
+slave_parallel_threads = 8
+slave_parallel_mode = optimistic
+relay_log = relay
+relay_log_index = relay.index
+relay_log_recovery = 1
+# A primary that says nothing is one that is not there; it is tried again for ever.
+slave_net_timeout = 4
+master_retry_count = 0
+
+# Semi-synchronous: a commit waits until a replica has received it, before anybody can see it, and for as
+# long as that takes (a year, in milliseconds): nothing goes on without its replicas by itself. Which side of
+# it a server takes is set when it is promoted or follows.
+rpl_semi_sync_master_enabled = 0
+rpl_semi_sync_slave_enabled = 1
+rpl_semi_sync_master_wait_point = AFTER_SYNC
+rpl_semi_sync_master_wait_no_slave = 1
+rpl_semi_sync_master_timeout = 31536000000
+
+character_set_server = utf8mb4
+default_storage_engine = InnoDB
+# Only the server's own tables use these engines.
+key_buffer_size = 1M
+aria_pagecache_buffer_size = 16M
+max_allowed_packet = 64M
+max_connections = 500
+performance_schema = 0
+
+skip_name_resolve = 1
+local_infile = 0
+skip_symbolic_links = 1
+";
+
 /// How `instance` is started. Its data folder has been prepared.
 pub fn launch(
     instance: InstanceId,
@@ -79,58 +131,11 @@ datadir = {data}
 tmpdir = {tmp}
 secure_file_priv = {tmp}
 
-# Nobody is primary by being started: promotion alone lifts this.
-read_only = 1
-skip_slave_start = 1
-
-# An acknowledged write survives a crash of the server and of the machine.
-innodb_flush_log_at_trx_commit = 1
-sync_binlog = 1
-log_bin = binlog
-log_bin_index = binlog.index
-binlog_format = ROW
-# A new replica is cloned and needs no history; one that was away for longer is cloned too.
-binlog_expire_logs_seconds = 259200
-
 server_id = {server_id}
-gtid_domain_id = 0
-gtid_strict_mode = 1
-log_slave_updates = 1
-# What was committed at once is applied at once, and committed in the same order: a single thread, which waits
-# for the disk at each commit, falls behind a primary that many write to.
-slave_parallel_threads = 8
-slave_parallel_mode = optimistic
-relay_log = relay
-relay_log_index = relay.index
-relay_log_recovery = 1
-# A primary that says nothing is one that is not there; it is tried again for ever.
-slave_net_timeout = 4
-master_retry_count = 0
-
-# Semi-synchronous: a commit waits until a replica has received it, before anybody can see it, and for as
-# long as that takes (a year, in milliseconds): nothing goes on without its replicas by itself. Which side of
-# it a server takes is set when it is promoted or follows.
-rpl_semi_sync_master_enabled = 0
-rpl_semi_sync_slave_enabled = 1
-rpl_semi_sync_master_wait_point = AFTER_SYNC
-rpl_semi_sync_master_wait_no_slave = 1
-rpl_semi_sync_master_timeout = 31536000000
-
-character_set_server = utf8mb4
-collation_server = {COLLATION}
-default_storage_engine = InnoDB
 innodb_buffer_pool_size = {memory}
-# Only the server's own tables use these engines.
-key_buffer_size = 1M
-aria_pagecache_buffer_size = 16M
-max_allowed_packet = 64M
-max_connections = 500
-performance_schema = 0
+collation_server = {COLLATION}
 
-skip_name_resolve = 1
-local_infile = 0
-skip_symbolic_links = 1
-"
+{COMMON}"
     ))
 }
 
