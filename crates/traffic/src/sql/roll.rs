@@ -11,6 +11,8 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
+/// A session without a statement for so long is at rest.
+const REST: Duration = Duration::from_secs(1);
 /// Bits of the number within a thread.
 const NUMBER_BITS: u32 = 22;
 /// Bits of the thread's number.
@@ -35,6 +37,8 @@ pub(crate) struct Entry {
     idle_since: Cell<Option<Instant>>,
     /// Since when it has had the one it has.
     busy_since: Cell<Option<Instant>>,
+    /// It has had none for a while.
+    rests: Cell<bool>,
     /// Since when its client has taken nothing of an answer.
     stuck_since: Cell<Option<Instant>>,
     waker: RefCell<Option<Waker>>,
@@ -124,6 +128,10 @@ impl Roll {
             since.get().is_some_and(|since| now.saturating_duration_since(since) > most)
         };
         for entry in self.open.borrow().values() {
+            if !entry.rests.get() && over(&entry.idle_since, REST) {
+                entry.rests.set(true);
+                entry.wake();
+            }
             let session =
                 over(&entry.idle_since, settings.idle) || over(&entry.stuck_since, settings.progress);
             let statement = settings.limits.time.is_some_and(|most| over(&entry.busy_since, most));
@@ -168,8 +176,14 @@ impl Member {
         self.entry.busy_since.set(None);
     }
 
+    /// Whether it has had no statement for a while.
+    pub(crate) fn rests(&self) -> bool {
+        self.entry.rests.get()
+    }
+
     /// A statement begins.
     pub(crate) fn busy(&self, now: Instant) {
+        self.entry.rests.set(false);
         self.entry.idle_since.set(None);
         self.entry.busy_since.set(Some(now));
     }

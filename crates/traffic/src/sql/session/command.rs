@@ -18,6 +18,7 @@ pub(super) async fn run(session: &mut Session, arrival: Arrival) -> Result<(), O
             session.consume(length);
             Ok(())
         }
+        Arrival::None => Ok(()),
         Arrival::Long => Box::pin(session.stream_command()).await,
     }
 }

@@ -145,15 +145,30 @@ impl Session {
             Poll::Ready(())
         })
         .await;
+        self.member.idle(Instant::now());
         loop {
             self.rest();
-            let done = match self.arrival().await {
-                Ok(command) => command::run(self, command).await,
-                Err(over) => Err(over),
-            };
-            if let Err(over) = done {
+            // What running commands takes is given up once none has come for a while: a session at rest is
+            // small, and one at work allocates nothing for each of them.
+            let limit = self.worker.shared.settings.command;
+            match poll_fn(|cx| self.poll_arrival(cx, limit + 2 * packet::HEADER)).await {
+                Ok(0) | Err(_) => return Over,
+                Ok(_) => {}
+            }
+            if let Err(over) = Box::pin(self.work()).await {
                 return over;
             }
+        }
+    }
+
+    /// Runs commands until none has come for a while.
+    async fn work(&mut self) -> Result<(), Over> {
+        loop {
+            match self.arrival().await? {
+                Arrival::None => return Ok(()),
+                command => command::run(self, command).await?,
+            }
+            self.rest();
         }
     }
 
@@ -191,8 +206,15 @@ impl Session {
                 self.member.idle(Instant::now());
                 rests = false;
             }
-            if poll_fn(|cx| self.poll_arrival(cx, limit + 2 * packet::HEADER)).await? == 0 {
-                return Err(Over);
+            let rested = |session: &Session| session.line.inbound.is_empty() && session.member.rests();
+            let read = poll_fn(|cx| match self.poll_arrival(cx, limit + 2 * packet::HEADER) {
+                Poll::Pending if rested(self) => Poll::Ready(Ok(None)),
+                read => read.map_ok(Some),
+            });
+            match read.await? {
+                None => return Ok(Arrival::None),
+                Some(0) => return Err(Over),
+                Some(_) => {}
             }
         }
     }
@@ -266,4 +288,6 @@ enum Arrival {
     Whole(usize),
     /// The front of a long one.
     Long,
+    /// None, for a while.
+    None,
 }
