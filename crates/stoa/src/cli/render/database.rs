@@ -54,7 +54,7 @@ fn head(report: &DatabaseReport, style: Style) -> String {
     let versions: BTreeSet<_> =
         report.servers.iter().filter_map(|server| Some(&server.facts.as_ref()?.version)).collect();
     let versions: Vec<_> = versions.into_iter().map(|version| harmless(version)).collect();
-    let engine = style.bold(&format!("{} {}", report.engine, versions.join(", ")).trim_end());
+    let engine = style.bold(format!("{} {}", report.engine, versions.join(", ")).trim_end());
     format!("{engine}{dot}{primary}{dot}term {}{dot}{sessions}", report.term)
 }
 
