@@ -58,7 +58,11 @@ fn one(drill: &Drill, fault: Fault, rounds: u32) -> Result<bool, String> {
     let told = connect::runtime()?.block_on(compare(drill, &table, &attempts));
     let account = match told {
         Ok((account, differ)) => {
-            cost.broken.extend(differ.iter().map(|which| format!("other rows, or still behind after two minutes, on {which}")));
+            cost.broken.extend(
+                differ
+                    .iter()
+                    .map(|which| format!("other rows, or still behind after two minutes, on {which}")),
+            );
             account
         }
         Err(why) => {
