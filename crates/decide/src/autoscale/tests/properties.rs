@@ -122,6 +122,11 @@ proptest! {
         let given = (!learns).then_some(concurrency);
         let mut tier = Tier::new(ScaleRules { concurrency: given, ..rules() });
         (tier.concurrency, tier.service) = (f64::from(concurrency), service);
+        if learns {
+            // What an instance can do is learned from one that is not crowded (see `learn`): a tier that was
+            // never seen so may try a count that is too small now and then.
+            tier.seconds(120, rate.min(0.3 * f64::from(concurrency) / service));
+        }
         tier.seconds(1200, rate);
         let counts = tier.seconds(400, rate);
         prop_assert_eq!(changes(&counts).0, 0, "{}", tier.state().because.clone());

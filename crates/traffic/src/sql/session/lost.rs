@@ -86,7 +86,8 @@ impl Session {
                     self.forget_transaction();
                     return self.break_off(progress, UNDONE.0, UNDONE.1, message).await;
                 }
-                let unknown = sent && if in_transaction { work.commits() } else { !work.is_repeatable() };
+                let unknown = sent
+                    && if in_transaction { work.commits() } else { !work.is_repeatable() && !work.opens() };
                 if unknown {
                     self.forget_transaction();
                     let message = "Stoa: outcome unknown: the database server was lost before it answered; \

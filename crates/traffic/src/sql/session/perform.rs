@@ -62,6 +62,13 @@ impl Work {
             || ((reads || sets) && self.verdict.effects.without(HARMLESS).is_empty())
     }
 
+    /// Whether it only begins a transaction, or ends one that was not begun: outside of one it leaves nothing
+    /// on a server that was lost.
+    pub(super) fn opens(&self) -> bool {
+        let begins = |kind| matches!(kind, Transaction::Begin { .. } | Transaction::Rollback(_));
+        matches!(self.verdict.kind, Kind::Transaction(kind) if begins(kind))
+    }
+
     /// Whether it may end the transaction for good.
     pub(super) fn commits(&self) -> bool {
         matches!(self.verdict.kind, Kind::Transaction(Transaction::Commit(_) | Transaction::Xa))
@@ -128,7 +135,11 @@ impl Session {
         // A read whose preparation fails is thrown away and nothing is lost; a write would be done in the
         // wrong state, so it waits.
         if ahead && (work.verdict.route != Route::Replica || work.statement.is_some()) {
-            self.exchange(None, 1, false, progress, None).await?;
+            let ended = self.exchange(None, 1, false, progress, None).await?;
+            // What has to be seen is not there: what was sent ahead stays, the read goes elsewhere.
+            if ended == Ended::Behind {
+                return Ok(ended);
+            }
             *progress = Progress::default();
             self.expects.clear();
         }
