@@ -15,6 +15,16 @@ mod counting;
     reason = "written for tests, of which this uses a part"
 )]
 mod scene;
+/// Its database servers.
+#[path = "../../../../crates/decide/src/tests/servers.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "written for tests, of which this uses a part"
+)]
+mod servers;
 
 use scene::Scene;
 use std::hint::black_box;
