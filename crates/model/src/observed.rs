@@ -123,7 +123,7 @@ pub enum Health {
 pub struct Exited {
     /// When it was noticed.
     pub at: Time,
-    /// `exit status 1`, `killed by signal 9`, or `ended` where nobody could tell.
+    /// `exit status 1`, `killed by signal 9`, or [`Exited::UNTOLD`] where nobody could tell.
     pub how: String,
     /// What it was run as.
     pub spec: Digest,
@@ -132,6 +132,17 @@ pub struct Exited {
     pub crashes: u32,
     /// The last lines it printed, oldest first.
     pub last_lines: Vec<String>,
+}
+
+impl Exited {
+    /// How a process ended that nobody watched.
+    pub const UNTOLD: &str = "ended";
+
+    /// Whether somebody saw how it ended. What ended while no daemon was there may have been cut short in its
+    /// start by that daemon's own end.
+    pub fn was_seen(&self) -> bool {
+        self.how != Exited::UNTOLD
+    }
 }
 
 /// An instance's data folder.

@@ -74,7 +74,9 @@ fn count_ends(plan: &mut Planner<'_>) -> Option<String> {
     let mut last = None;
     for id in staying_of(plan, &deployment.to) {
         let ProcessState::Exited(exited) = plan.sight().process(id) else { continue };
-        if deployment.evidence.ended.insert(id, exited.at) != Some(exited.at) && counts {
+        // An end that nobody saw proves nothing: what crashes does so again before somebody's eyes.
+        let new = deployment.evidence.ended.insert(id, exited.at) != Some(exited.at);
+        if new && counts && exited.was_seen() {
             deployment.evidence.crashes += 1;
             last = Some((id, exited));
         }

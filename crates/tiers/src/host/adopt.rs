@@ -10,6 +10,7 @@ use super::record::Record;
 use super::stop;
 use super::table::{Dead, Entry};
 use std::sync::Arc;
+use stoa_model::observed::Exited;
 use stoa_model::{InstanceId, Millis, Spec};
 
 /// For a stop that the daemon before began on something this version does not know.
@@ -83,7 +84,7 @@ impl Processes {
 /// It died while no daemon was there.
 fn bury(shared: &Arc<Shared>, mut record: Record) {
     if record.ended.is_none() {
-        record.end(clock::now(), "ended".to_owned());
+        record.end(clock::now(), Exited::UNTOLD.to_owned());
         shared.write_down(&record);
     }
     let last_lines = log::last_words(&shared.paths.log(record.instance));

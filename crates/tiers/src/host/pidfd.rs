@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
+use stoa_model::observed::Exited;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -52,11 +53,11 @@ impl PidFd {
     pub(crate) fn reap(&self) -> String {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         let status = rustix::process::waitid(WaitId::PidFd(self.0.as_fd()), options).ok().flatten();
-        let Some(status) = status else { return "ended".to_owned() };
+        let Some(status) = status else { return Exited::UNTOLD.to_owned() };
         match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => format!("exit status {code}"),
             (None, Some(signal)) => format!("killed by signal {signal}"),
-            (None, None) => "ended".to_owned(),
+            (None, None) => Exited::UNTOLD.to_owned(),
         }
     }
 

@@ -91,7 +91,7 @@ impl Alive {
 
 impl Dead {
     fn state(&self) -> ProcessState {
-        let unknown = || Ended { at: Time(0), how: "ended".to_owned() };
+        let unknown = || Ended { at: Time(0), how: Exited::UNTOLD.to_owned() };
         let ended = self.record.ended.clone().unwrap_or_else(unknown);
         ProcessState::Exited(Exited {
             at: ended.at,
