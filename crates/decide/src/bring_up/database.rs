@@ -100,17 +100,13 @@ fn prepare(plan: &mut Planner<'_>, id: InstanceId) {
     plan.wait(WaitKind::Progress, id, "its data folder is made");
 }
 
-/// Every other one is made from one that runs: a replica where one is well, so that the primary has no work
-/// with it.
+/// Every other one is made from the primary, which goes on serving. A replica is no source: it applies side by
+/// side, and what it has prepared when it is copied is neither in its data nor behind its position.
 fn clone(plan: &mut Planner<'_>, id: InstanceId) {
-    let Some((primary, _)) = failover::leader_status(plan) else {
+    let Some((from, _)) = failover::leader_status(plan) else {
         plan.wait(WaitKind::Progress, id, "the primary takes writes, so that its data can be cloned");
         return;
     };
-    let well = |other: &InstanceId| {
-        *other != primary && is_well(plan, *other) && !plan.roster.database.astray.contains_key(other)
-    };
-    let from = plan.staying(Tier::Database).into_iter().find(well).unwrap_or(primary);
     let endpoint = plan.roster.instances.get(&from).map(|place| place.endpoint.clone());
     let (Some(spec), Some(endpoint)) = (plan.spec(id), endpoint) else { return };
     let term = plan.roster.term;

@@ -15,8 +15,8 @@ async fn a_server_is_cloned_under_load_and_follows() {
     let writers = Writers::start(&servers, ONE, 8, 0).await;
     Writers::get_on(&servers, ONE, 50).await;
     let started = Instant::now();
-    clone(&servers.server(THREE), user(), &servers.server(TWO), Term(1)).await.unwrap();
-    println!("cloned from a replica in {:?}", started.elapsed());
+    clone(&servers.server(THREE), user(), &servers.server(ONE), Term(1)).await.unwrap();
+    println!("cloned from the primary in {:?}", started.elapsed());
     let folder = servers.paths.data(THREE);
     let found = fs::metadata(&folder).unwrap();
     assert_eq!(found.permissions().mode() & 0o777, 0o700);

@@ -234,7 +234,11 @@ impl Servers {
             if found == wanted {
                 return;
             }
-            assert!(Instant::now() < deadline, "{instance} has {found:?}, not {wanted:?}");
+            if Instant::now() >= deadline {
+                let missing = wanted.iter().filter(|id| !found.contains(id)).count();
+                let status = self.status(instance).await;
+                panic!("{instance} lacks {missing} of {} rows; it says {status:?}", wanted.len());
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
