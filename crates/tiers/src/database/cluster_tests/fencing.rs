@@ -86,7 +86,7 @@ async fn a_primary_that_wakes_up_takes_no_write() {
     servers.create_ledger().await;
     let mut sleeper = servers.app(ONE).await;
     sleeper.query_drop("INSERT INTO my_shop.ledger VALUES (1, '')").await.unwrap();
-    servers.signal(ONE, Signal::STOP);
+    servers.hang(ONE);
     let started = Instant::now();
     assert!(fence(&servers.server(ONE)).await.is_err());
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());

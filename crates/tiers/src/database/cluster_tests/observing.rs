@@ -38,7 +38,7 @@ async fn a_server_tells_everything_of_itself() {
     assert_eq!(primary.gtid.ahead_of(&behind.gtid), 1);
 
     // A primary that says nothing: its replicas notice, and are witnesses.
-    servers.signal(ONE, Signal::STOP);
+    servers.hang(ONE);
     let silent = |status: &stoa_model::observed::DatabaseStatus| {
         let heard = status.replication.as_ref().and_then(|replication| replication.heard);
         heard.is_some_and(|age| age.0 >= 1200)
@@ -76,7 +76,7 @@ async fn a_server_that_does_not_answer_gives_no_answer_in_time_and_holds_one_con
     let connections: Option<u64> = admin.query_first(count).await.unwrap();
     assert_eq!(connections, Some(1));
 
-    servers.signal(ONE, Signal::STOP);
+    servers.hang(ONE);
     for _ in 0..2 {
         let asked = Instant::now();
         let answer = servers.monitor.status(&servers.server(ONE)).await;

@@ -147,9 +147,21 @@ impl Servers {
     }
 
     pub(super) fn signal(&self, instance: InstanceId, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.pid(instance), signal).unwrap();
+    }
+
+    /// Holds the server still. It is told of its stop at once, but its threads stop one by one: until the
+    /// kernel reports the whole process stopped, one of them may still answer.
+    pub(super) fn hang(&self, instance: InstanceId) {
+        let pid = self.pid(instance);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        let (_, status) = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::UNTRACED).unwrap().unwrap();
+        assert!(status.stopped(), "{instance} ended instead: {status:?}");
+    }
+
+    fn pid(&self, instance: InstanceId) -> rustix::process::Pid {
         let child = self.running[place(instance)].as_ref().unwrap();
-        let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
+        rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap()
     }
 
     /// A clean end.
