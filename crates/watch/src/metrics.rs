@@ -1,8 +1,9 @@
 //! Metrics in the text format of Prometheus. An [`Exposition`] is filled by its methods (`site`,
-//! `balancer`, `process`, `host`, or sample by sample) and finished to the text that `/metrics` answers.
+//! `balancer`, `splitter`, `process`, `host`, or sample by sample) and finished to the text that `/metrics` answers.
 
 mod exposition;
 mod site;
+mod sql;
 mod traffic;
 mod usage;
 

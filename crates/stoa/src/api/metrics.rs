@@ -1,5 +1,5 @@
-//! What Prometheus is told: rate, errors and duration of the balancer's faces and of every instance behind
-//! them; use, saturation and errors of the host and the processes.
+//! What Prometheus is told: rate, errors and duration of the balancer's faces, of the splitters and of every
+//! instance behind them; use, saturation and errors of the host and the processes.
 
 use super::State;
 use crate::store::Store;
@@ -14,10 +14,11 @@ pub(super) async fn exposition(state: &State) -> String {
     if let (Ok((roster, _)), Ok(observed)) = (state.store.decided().await, state.store.observed().await) {
         text.site(&roster, &observed);
         for (id, seen) in observed.hosts.values().flat_map(|host| &host.instances) {
-            if let Detail::Role { report, .. } = &seen.detail
-                && id.tier == Tier::Balancer
-            {
-                text.balancer(*id, report);
+            let Detail::Role { report, .. } = &seen.detail else { continue };
+            match id.tier {
+                Tier::Balancer => text.balancer(*id, report),
+                Tier::Splitter => text.splitter(*id, report),
+                _ => {}
             }
         }
     }

@@ -155,7 +155,8 @@ impl Servers {
     pub(super) fn hang(&self, instance: InstanceId) {
         let pid = self.pid(instance);
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
-        let (_, status) = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::UNTRACED).unwrap().unwrap();
+        let (_, status) =
+            rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::UNTRACED).unwrap().unwrap();
         assert!(status.stopped(), "{instance} ended instead: {status:?}");
     }
 
