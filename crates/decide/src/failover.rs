@@ -4,7 +4,7 @@
 //! so that it converges however it is interrupted:
 //!
 //! 1. The primary is lost: its process ended, or it hangs and every replica that could tell hears nothing
-//!    either; then its process is ended first (fence).
+//!    either, or its commits wait for an acknowledgement that was lost; then its process is ended first (fence).
 //! 2. [`successor`] names the replica that holds all that was acknowledged. Where none does for certain, the
 //!    lost one is started again in its place: it holds everything.
 //! 3. The successor and a new term are stored in the roster, the routes are without a primary; it is promoted.
@@ -61,6 +61,13 @@ pub(crate) fn leads(plan: &Planner<'_>, id: InstanceId) -> bool {
     leader_status(plan).is_some_and(|(leader, _)| leader == id)
 }
 
+/// Whether it is the primary and its commits wait for what does not come, while another can take over.
+pub(crate) fn is_stuck(plan: &Planner<'_>, id: InstanceId) -> bool {
+    plan.roster.database.leader.is_some_and(|leader| leader.instance == id)
+        && matches!(diagnose(plan.sight(), &plan.roster, id), Diagnosis::Stuck { .. })
+        && successor::find(plan, id).is_ok()
+}
+
 /// The primary that takes writes in the term of the roster, and its answer.
 pub(crate) fn leader_status<'a>(plan: &Planner<'a>) -> Option<(InstanceId, &'a DatabaseStatus)> {
     let primary = plan.roster.primary?;
@@ -75,6 +82,7 @@ fn look_after(plan: &mut Planner<'_>, primary: InstanceId) {
         Diagnosis::Dead { how } => format!("{primary} ended: {how}"),
         Diagnosis::AllDead => format!("{primary} and all its replicas have ended"),
         Diagnosis::Hung { why } => format!("{primary} hangs: {why}"),
+        Diagnosis::Stuck { why } => format!("{primary} acknowledges nothing any more: {why}"),
         other => {
             if let Some((kind, until)) = other.waits() {
                 plan.wait(kind, primary, until);
@@ -84,6 +92,10 @@ fn look_after(plan: &mut Planner<'_>, primary: InstanceId) {
     };
     match successor::find(plan, primary) {
         Ok(to) if plan.sight().is_down(primary) => hand_over(plan, primary, to, lost),
+        // It answers, so statements are held first.
+        Ok(_) if matches!(diagnosis, Diagnosis::Stuck { .. }) && plan.input.routes.names(primary) => {
+            plan.wait(WaitKind::Trouble, primary, format!("no statement is sent to it any more: {lost}"));
+        }
         Ok(to) => {
             let because = format!("{lost}; it is fenced by ending its process, so that {to} may take over");
             plan.wait(

@@ -224,6 +224,9 @@ pub struct SemiSync {
     pub acknowledging: u32,
     /// So many sessions wait for an acknowledgement now.
     pub waiting: u32,
+    /// How long its binlog has not grown while sessions waited, as far as it was seen.
+    #[serde(default)]
+    pub unmoved: Millis,
 }
 
 /// A replica's view of its replication.

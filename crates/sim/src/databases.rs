@@ -52,7 +52,7 @@ impl World {
             origin: Origin::Server(number(id)),
             gtid: gtids(&disk.log),
             received,
-            semi_sync: SemiSync { enabled: database.waits, acknowledging, waiting },
+            semi_sync: SemiSync { enabled: database.waits, acknowledging, waiting, ..SemiSync::default() },
             followers,
             version: "10.11.6-MariaDB".to_owned(),
             drift: Vec::new(),

@@ -4,12 +4,14 @@
 //! every half second, a heartbeat where nothing else; as long as one of them does, it lives.
 
 use crate::sight::{Sight, Standing};
-use stoa_model::observed::{ProcessState, Receiving, Replication};
+use stoa_model::observed::{DatabaseStatus, ProcessState, Receiving, Replication};
 use stoa_model::plan::WaitKind;
 use stoa_model::{InstanceId, Millis, Roster, Tier, Time};
 
 /// Silence of this length, to the daemon and to every replica, is no slow answer any more.
 pub(crate) const SILENCE: Millis = Millis(1_500);
+/// A binlog that has not grown for so long while sessions wait does not grow again by itself.
+const LOST: Millis = Millis::from_secs(3);
 /// A replica's answer that is older says nothing of what it hears now.
 const FRESH: Millis = Millis(2_500);
 /// A replica that is further behind lags.
@@ -34,6 +36,8 @@ pub(crate) enum Diagnosis {
     DiskFull { what: String },
     /// So many commits wait for a replica, and none is connected.
     SemiSyncBlocked { waiting: u32 },
+    /// Commits wait for a replica that has them: its acknowledgement was lost, and none comes again.
+    Stuck { why: String },
     /// These take writes as well.
     SplitBrain { others: Vec<InstanceId> },
     /// Nothing is known for certain; why.
@@ -126,8 +130,33 @@ pub(crate) fn diagnose(sight: Sight<'_>, roster: &Roster, primary: InstanceId) -
         (true, s) if s.enabled && s.acknowledging == 0 && s.waiting > 0 => {
             Diagnosis::SemiSyncBlocked { waiting: s.waiting }
         }
+        (true, s) if s.enabled && s.waiting > 0 && s.unmoved > LOST => {
+            match sight
+                .known_of(Tier::Database)
+                .into_iter()
+                .find(|id| *id != primary && has_all(sight, *id, status))
+            {
+                Some(replica) => Diagnosis::Stuck {
+                    why: format!(
+                        "{} of its commits have waited {} for an acknowledgement, and {replica} has all it wrote",
+                        s.waiting, s.unmoved
+                    ),
+                },
+                None => Diagnosis::Fine,
+            }
+        }
         (true, _) => Diagnosis::Fine,
     }
+}
+
+/// Whether a replica that fetches has all that a primary has written. What it has it acknowledged when it came;
+/// where that answer was lost with the connection it is never given again, as a replica that connects anew asks
+/// for what comes after it. The next event's answer would do, but where the binlog is held none is written.
+fn has_all(sight: Sight<'_>, replica: InstanceId, primary: &DatabaseStatus) -> bool {
+    sight.answer(replica).is_some_and(|status| {
+        let fetches = status.replication.as_ref().is_some_and(|r| r.receiving == Receiving::Connected);
+        fetches && status.holds().contains(&primary.gtid)
+    })
 }
 
 fn dead(sight: Sight<'_>, roster: &Roster, primary: InstanceId, how: &str) -> Diagnosis {

@@ -24,6 +24,9 @@ fn primary(plan: &Planner<'_>) -> Option<Route> {
         return None;
     }
     let id = plan.roster.primary?;
+    if failover::is_stuck(plan, id) {
+        return None;
+    }
     let before = plan
         .input
         .routes

@@ -211,3 +211,29 @@ fn without_a_replica_writes_wait_or_go_on_as_the_file_says() {
         assert_eq!(scene.status(id("database-1")).semi_sync.enabled, !degrades, "{policy:?}");
     }
 }
+
+#[test]
+fn a_primary_whose_acknowledgement_was_lost_is_followed_by_the_replica_that_has_all() {
+    // So many sessions wait; so long the binlog has not grown; whether the replicas fetch what is in it.
+    let cases =
+        [(3, 3_500, true, true), (0, 0, true, false), (3, 2_500, true, false), (3, 3_500, false, false)];
+    for (waiting, unmoved, fetch, ends) in cases {
+        let mut scene = three();
+        for replica in ["database-2", "database-3"] {
+            let replication = scene.status(id(replica)).replication.as_mut().unwrap();
+            replication.receiving = if fetch { Receiving::Connected } else { Receiving::Stopped };
+        }
+        if !fetch {
+            scene.writes("database-1", 1);
+        }
+        let semi_sync = &mut scene.status(id("database-1")).semi_sync;
+        (semi_sync.waiting, semi_sync.unmoved) = (waiting, Millis(unmoved));
+        let held = scene.plan().routes.sql.primary.is_none();
+        assert_eq!(held, ends, "{waiting} wait for {unmoved} ms, replicas fetch {fetch}");
+        if ends {
+            scene.settle();
+            assert_ne!(scene.roster.primary, Some(id("database-1")));
+            assert_eq!(scene.roster.term, Term(2));
+        }
+    }
+}

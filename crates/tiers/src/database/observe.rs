@@ -46,6 +46,8 @@ struct Line {
     /// A question that got no answer in time.
     open: Option<JoinHandle<()>>,
     heard: Option<Heard>,
+    /// Where the binlog stood while sessions waited for an acknowledgement, and since when.
+    waits: Option<(Gtids, Instant)>,
 }
 
 /// What a replica had got from its primary, and since when that is all.
@@ -111,8 +113,19 @@ impl Line {
         if let Some(replication) = &mut status.replication {
             replication.heard = self.hear(&answer.sets, replication.receiving);
         }
+        status.semi_sync.unmoved = self.wait(&status);
         self.idle = Some(answer.client);
         Ok(status)
+    }
+
+    /// How long the binlog has not grown while sessions waited.
+    fn wait(&mut self, status: &DatabaseStatus) -> Millis {
+        let waits = self.waits.take().filter(|(gtid, _)| *gtid == status.gtid);
+        if status.semi_sync.waiting == 0 {
+            return Millis(0);
+        }
+        let (_, since) = self.waits.insert(waits.unwrap_or_else(|| (status.gtid.clone(), Instant::now())));
+        Millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// How long nothing has come from the primary, not even a heartbeat. The server counts, but keeps no time.
@@ -206,6 +219,7 @@ fn status(answer: &Answer, spec: &DatabaseSpec, data: &Path) -> Result<DatabaseS
             enabled: variables.get("rpl_semi_sync_master_enabled").is_some_and(|value| value == "ON"),
             acknowledging: count("Rpl_semi_sync_master_clients"),
             waiting: count("Rpl_semi_sync_master_wait_sessions"),
+            unmoved: Millis(0),
         },
         followers: followers.iter().filter_map(server_id).collect::<BTreeSet<u32>>(),
         version: text(5).unwrap_or_default(),

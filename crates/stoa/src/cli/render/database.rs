@@ -199,7 +199,7 @@ mod tests {
             gtid: "0-1-40211".parse().unwrap(),
             behind: Some(behind),
             lag_seconds: (role == "replica").then_some(behind.min(1)),
-            semi_sync: SemiSync { enabled: role == "primary", acknowledging: 1, waiting: 0 },
+            semi_sync: SemiSync { enabled: role == "primary", acknowledging: 1, ..SemiSync::default() },
             version: "10.11.6-MariaDB".to_owned(),
             drift: Vec::new(),
         };

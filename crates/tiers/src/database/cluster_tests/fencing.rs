@@ -5,6 +5,7 @@ use crate::database::*;
 use mysql_async::prelude::Queryable;
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
+use stoa_model::observed::DatabaseStatus;
 
 #[tokio::test]
 async fn a_fence_gets_past_locked_tables_and_long_statements() {
@@ -78,6 +79,39 @@ async fn commits_that_wait_for_an_acknowledgement_are_neither_shown_nor_acknowle
     servers.follow(ONE, TWO, Term(2)).await;
     servers.app(TWO).await.query_drop("INSERT INTO my_shop.ledger VALUES (2, '')").await.unwrap();
     servers.until_equal(&[1, 2], ONE).await;
+}
+
+#[tokio::test]
+async fn commits_whose_acknowledgement_was_lost_are_seen_to_wait() {
+    let mut servers = Servers::replicating(2).await;
+    servers.create_ledger().await;
+    let mut replica = servers.admin(TWO).await;
+    // It receives, and its answer goes nowhere: as when the connection breaks between the two.
+    let silent =
+        ["STOP SLAVE IO_THREAD", "SET GLOBAL rpl_semi_sync_slave_enabled = 0", "START SLAVE IO_THREAD"];
+    for statement in silent {
+        replica.query_drop(statement).await.unwrap();
+    }
+    servers.until(ONE, "nobody to acknowledge", |status| status.semi_sync.acknowledging == 0).await;
+    let writers = Writers::start(&servers, ONE, 3, 100).await;
+    let waits = |status: &DatabaseStatus| status.semi_sync.waiting > 0 && status.semi_sync.unmoved.0 > 300;
+    let waiting = servers.until(ONE, "commits to wait", waits).await;
+    servers.until(TWO, "what they wrote", |status| status.holds().contains(&waiting.gtid)).await;
+    for statement in
+        ["STOP SLAVE IO_THREAD", "SET GLOBAL rpl_semi_sync_slave_enabled = 1", "START SLAVE IO_THREAD"]
+    {
+        replica.query_drop(statement).await.unwrap();
+    }
+    let again = servers.until(ONE, "a replica", |status| status.semi_sync.acknowledging == 1).await;
+    println!("connected again, {} commits wait", again.semi_sync.waiting);
+    servers.until(ONE, "commits to wait still", |status| status.semi_sync.unmoved.0 > 2000).await;
+    assert!(servers.status(TWO).await.holds().contains(&servers.status(ONE).await.gtid));
+
+    // What then follows: it is ended, and the one that has all takes over. No acknowledged write is lost.
+    servers.kill(ONE);
+    let acknowledged = writers.acknowledged().await;
+    promote(&servers.server(TWO), Term(2), false).await.unwrap();
+    assert_eq!(lost(&acknowledged, &servers.ledger(TWO).await), Vec::<u64>::new());
 }
 
 #[tokio::test]

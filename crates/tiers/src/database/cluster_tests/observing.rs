@@ -14,7 +14,7 @@ async fn a_server_tells_everything_of_itself() {
     let mut servers = Servers::replicating(3).await;
     servers.create_ledger().await;
     let primary = servers.until(ONE, "followers", |status| status.followers.len() == 2).await;
-    assert_eq!(primary.semi_sync, SemiSync { enabled: true, acknowledging: 2, waiting: 0 });
+    assert_eq!(primary.semi_sync, SemiSync { enabled: true, acknowledging: 2, ..SemiSync::default() });
     assert_eq!(primary.followers, BTreeSet::from([2, 3]));
     assert_eq!((primary.term, &primary.replication, &primary.received), (Term(1), &None, &None));
     assert_eq!((&primary.origin, &primary.stalled), (&Origin::Server(1), &None));
