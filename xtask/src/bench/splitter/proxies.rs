@@ -55,7 +55,8 @@ fn haproxy(program: &Path, home: &Path, primary: SocketAddr) -> Result<Proxy, St
 fn router(program: &Path, home: &Path, primary: SocketAddr) -> Result<Proxy, String> {
     let (config, address) = (home.join("router.conf"), free_address()?);
     let folders = ["logging", "runtime", "data"].map(|name| format!("{name}_folder={}\n", home.display()));
-    let plugins = plugins(program).map(|folder| format!("plugin_folder={}\n", folder.display()));
+    let plugins = std::env::var_os("STOA_MYSQLROUTER_PLUGINS").map(PathBuf::from);
+    let plugins = plugins.map(|folder| format!("plugin_folder={}\n", folder.display()));
     let text = format!(
         "[DEFAULT]\n{}{}\n[logger]\nlevel=error\n[io]\nthreads=1\n\
          [routing:database]\nbind_address={}\nbind_port={}\ndestinations={primary}\n\
@@ -69,16 +70,6 @@ fn router(program: &Path, home: &Path, primary: SocketAddr) -> Result<Proxy, Str
     written(&config, &text)?;
     let process = Process::start(Command::new(program).arg("--config").arg(&config), Stdio::null())?;
     up(Proxy { name: "Router", address, process })
-}
-
-/// Router's plugins where it lies in a tree of its own, `TREE/bin/mysqlrouter`: what it was built for is then not
-/// where it looks.
-fn plugins(program: &Path) -> Option<PathBuf> {
-    let libraries = program.parent()?.parent()?.join("lib");
-    let inner = std::fs::read_dir(&libraries).into_iter().flatten().flatten().map(|entry| entry.path());
-    let places = std::iter::once(libraries.clone()).chain(inner);
-    let folders = places.flat_map(|place| [place.join("mysqlrouter"), place.join("mysqlrouter/plugin")]);
-    folders.filter(|folder| folder.join("routing.so").is_file()).last()
 }
 
 /// The splitter with one thread, told its routes.

@@ -112,7 +112,7 @@ impl Sysbench {
     /// Loads `address` for some seconds.
     pub(crate) fn load(&self, case: Case, address: SocketAddr, seconds: u32) -> Result<Seen, String> {
         let (threads, time) = (format!("--threads={}", case.clients), format!("--time={seconds}"));
-        let mut words = vec!["run", "--histogram=on", "--percentile=0", &threads, &time];
+        let mut words = vec!["run", "--histogram=on", &threads, &time];
         if case.work.prepares() {
             words.push(if case.prepared { "--db-ps-mode=auto" } else { "--db-ps-mode=disable" });
         }

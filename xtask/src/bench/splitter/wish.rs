@@ -12,7 +12,8 @@ usage: cargo xtask bench splitter [FLAG…]
   --replicas N     how many replicas there are, 1 to 4; 1 where it is not said
   --work NAME…     only these: point-select, read-only, read-write, write-only (each as text and prepared),
                    megabyte, connect
-  STOA_MYSQLROUTER names MySQL Router's program where it is not on the PATH";
+  STOA_MYSQLROUTER names MySQL Router's program where it is not on the PATH, and
+  STOA_MYSQLROUTER_PLUGINS its folder of plugins where that is not where it was built for";
 
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
