@@ -75,11 +75,12 @@ fn bench(wish: &Wish) -> Result<(), String> {
     Ok(())
 }
 
-type Held = Vec<(&'static str, usize)>;
+/// A figure of each proxy.
+type Each<T> = Vec<(&'static str, T)>;
 
 /// What clients cost that do nothing. To be measured before any load: memory that a load left behind would
 /// be used again and not be seen.
-fn idle(cluster: &Cluster, proxies: &[Proxy]) -> Result<(Vec<(&'static str, f64)>, Held), String> {
+fn idle(cluster: &Cluster, proxies: &[Proxy]) -> Result<(Each<f64>, Each<usize>), String> {
     let (mut memory, mut held) = (Vec::new(), Vec::new());
     for proxy in proxies {
         let seen = idle::measure(proxy, cluster, IDLE)?;
