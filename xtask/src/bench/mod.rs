@@ -9,20 +9,32 @@ use std::process::{Command, ExitCode};
 #[path = "autoscale/main.rs"]
 mod autoscale;
 
-/// `cargo xtask bench autoscale|balancer|cycle [ARGUMENT…]`.
+#[cfg(test)]
+#[path = "splitter/main.rs"]
+mod splitter;
+
+/// `cargo xtask bench autoscale|balancer|cycle|splitter [ARGUMENT…]`.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> ExitCode {
     let (name, rest) = match arguments.split_first() {
-        Some((name, rest)) if ["autoscale", "balancer", "cycle"].contains(&name.as_str()) => (name, rest),
+        Some((name, rest)) if ["autoscale", "balancer", "cycle", "splitter"].contains(&name.as_str()) => {
+            (name, rest)
+        }
         _ => {
             eprintln!(
                 "usage: cargo xtask bench autoscale [--seed N|N-M] [ACCESS.LOG]   Stoa's controller beside HPA, KPA and an oracle\n\
                  \x20      cargo xtask bench balancer [SECONDS]   Stoa's balancer beside nginx and HAProxy, each load so long\n\
-                 \x20      cargo xtask bench cycle                what deciding costs"
+                 \x20      cargo xtask bench cycle                what deciding costs\n\
+                 \x20      cargo xtask bench splitter [FLAG…]     Stoa's splitter beside HAProxy and MySQL Router"
             );
             return ExitCode::from(2);
         }
     };
-    if name == "balancer" && !cargo(root, &["build", "--release", "--package", "stoa"]) {
+    let product: &[&str] = match name.as_str() {
+        "balancer" => &["build", "--release", "--package", "stoa"],
+        "splitter" => &["build", "--release", "--package", "stoa-traffic", "--example", "splitter"],
+        _ => &[],
+    };
+    if !product.is_empty() && !cargo(root, product) {
         return ExitCode::FAILURE;
     }
     let mut words = vec!["bench", "--quiet", "--package", "xtask", "--bench", name, "--"];

@@ -3,18 +3,17 @@
 use crate::servers::{SMALL, Server};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How many are kept open.
 pub(crate) const CONNECTIONS: usize = 1000;
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-const STEADY_FOR: Duration = Duration::from_millis(300);
 
 /// Bytes of memory a connection that asked once and was answered. To be measured before any load: memory
 /// that a load left behind would be used again and not be seen.
 pub(crate) fn memory(server: &Server) -> Result<f64, String> {
-    let before = wait_steady(server);
+    let before = server.process.steady_memory();
     let mut kept = Vec::with_capacity(CONNECTIONS);
     for number in 0..CONNECTIONS {
         let asked = ask(server).map_err(|error| {
@@ -22,7 +21,7 @@ pub(crate) fn memory(server: &Server) -> Result<f64, String> {
         });
         kept.push(asked?);
     }
-    let after = wait_steady(server);
+    let after = server.process.steady_memory();
     Ok((after as f64 - before as f64) / CONNECTIONS as f64)
 }
 
@@ -43,18 +42,4 @@ fn ask(server: &Server) -> io::Result<TcpStream> {
         }
     }
     Ok(stream)
-}
-
-/// The resident memory once it has not changed for a moment.
-fn wait_steady(server: &Server) -> u64 {
-    let deadline = Instant::now() + ANSWERS_WITHIN;
-    let (mut since, mut resident) = (Instant::now(), server.process.resident());
-    while since.elapsed() < STEADY_FOR && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(20));
-        let now = server.process.resident();
-        if now != resident {
-            (since, resident) = (Instant::now(), now);
-        }
-    }
-    resident
 }

@@ -4,14 +4,15 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench talks to the person who ran it")]
 
 mod idle;
-mod process;
 mod role;
 mod servers;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod table;
 mod wrk;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use servers::Server;
+use shared::places::{allow_many_files, program};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::{Measure, Rounds};
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
 
 fn bench(seconds: u32) -> Result<(), String> {
     allow_many_files();
-    let nginx = servers::program("nginx").ok_or("nginx is missing, and it is the origin too; install it")?;
+    let nginx = program("nginx").ok_or("nginx is missing, and it is the origin too; install it")?;
     let folder = tempfile::tempdir().map_err(|error| format!("a temporary folder: {error}"))?;
     let origin = servers::origin(&nginx, folder.path())?;
     let proxies = proxies(&nginx, folder.path())?;
@@ -60,12 +61,12 @@ fn bench(seconds: u32) -> Result<(), String> {
     for server in &proxies {
         memory.push((server.name, idle::memory(server)?));
     }
-    table::print_memory(idle::CONNECTIONS, &memory);
-    let Some(program) = servers::program("wrk") else {
+    print!("\n{}", shared::table::render_memory(idle::CONNECTIONS, &memory));
+    let Some(wrk) = program("wrk") else {
         println!("\nwrk is missing: nothing else was measured");
         return Ok(());
     };
-    let wrk = Wrk::new(program, folder.path());
+    let wrk = Wrk::new(wrk, folder.path());
     let servers: Vec<&Server> = std::iter::once(&origin).chain(&proxies).collect();
     let busy = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let busy = busy.split(' ').next().unwrap_or("?");
@@ -85,7 +86,7 @@ fn bench(seconds: u32) -> Result<(), String> {
 /// The three, Stoa last; who is not installed is named and left out.
 fn proxies(nginx: &Path, folder: &Path) -> Result<Vec<Server>, String> {
     let mut proxies = vec![servers::nginx(nginx, folder)?];
-    match servers::program("haproxy") {
+    match program("haproxy") {
         Some(haproxy) => proxies.push(servers::haproxy(&haproxy, folder)?),
         None => println!("haproxy is missing: left out"),
     }
@@ -121,12 +122,4 @@ fn measure(wrk: &Wrk, case: Case, servers: &[&Server], seconds: u32) -> Result<V
         }
     }
     Ok(all)
-}
-
-/// Idle connections need a descriptor each, on either side; what is started here inherits the limit.
-fn allow_many_files() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
-        eprintln!("the limit of open files stays as it is");
-    }
 }

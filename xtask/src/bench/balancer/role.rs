@@ -1,14 +1,14 @@
 //! Stoa's balancer role, started and told its routes as the daemon does it, over the control socket that
 //! `stoa_model::control` describes.
 
-use crate::process::Process;
+use crate::shared::process::Process;
 use rustix::io::{FdFlags, fcntl_setfd};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use stoa_model::control::{FRAME_MAX, Order, Report, socket_names};
 use stoa_model::routes::Route;
@@ -45,7 +45,7 @@ pub(crate) fn start(stoa: &Path, home: &Path, origin: &Path) -> Result<(SocketAd
     command.args(["role", "balancer", "--threads", "1"]);
     command.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
     command.env_remove("LISTEN_PID");
-    let process = Process::start(&mut command)?;
+    let process = Process::start(&mut command, Stdio::null())?;
     let routed = tell(&home.join("control"), origin);
     routed.map_err(|error| format!("the role's control socket: {error}"))?;
     Ok((address, process))

@@ -1,13 +1,13 @@
 //! The origin and the three that stand before it, each with one worker and the same duties: keep-alive on
 //! both sides, the fields that tell of the visitor, a request id, no access log.
 
-use crate::process::Process;
 use crate::role;
-use std::fs;
+use crate::shared::places::{free_address, made, written};
+use crate::shared::process::Process;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The answer to `/small`.
@@ -22,13 +22,6 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) process: Process,
-}
-
-/// A program by its name, looked for where servers are installed too.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(more).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// nginx with two answers, at a Unix socket for the three and at a port to be asked without them.
@@ -95,7 +88,7 @@ pub(crate) fn haproxy(haproxy: &Path, folder: &Path) -> Result<Server, String> {
         socket = socket(folder).display(),
     );
     written(&config, &text)?;
-    let process = Process::start(Command::new(haproxy).arg("-db").arg("-f").arg(&config))?;
+    let process = Process::start(Command::new(haproxy).arg("-db").arg("-f").arg(&config), Stdio::null())?;
     up(Server { name: "HAProxy", address, process })
 }
 
@@ -129,13 +122,7 @@ fn start_nginx(
     written(&config, &text)?;
     let mut command = Command::new(nginx);
     command.arg("-c").arg(&config).arg("-p").arg(home).args(["-e", "stderr"]);
-    up(Server { name, address, process: Process::start(&mut command)? })
-}
-
-/// A port that was free a moment ago.
-fn free_address() -> Result<SocketAddr, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    listener.and_then(|listener| listener.local_addr()).map_err(|error| format!("a loopback port: {error}"))
+    up(Server { name, address, process: Process::start(&mut command, Stdio::null())? })
 }
 
 /// Waits until both answers come whole.
@@ -162,13 +149,4 @@ fn answers(address: SocketAddr, path: &str, length: usize) -> bool {
         stream.read_to_end(&mut answer).map(|_| answer)
     };
     ask().is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200") && answer.len() > length)
-}
-
-fn made(folder: PathBuf) -> Result<PathBuf, String> {
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(folder)
-}
-
-fn written(file: &Path, text: &str) -> Result<(), String> {
-    fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }

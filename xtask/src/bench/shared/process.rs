@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 
 /// A server asked to end gets so long.
 const GRACE: Duration = Duration::from_secs(3);
+/// Memory that has not changed for so long changes no more.
+const STEADY_FOR: Duration = Duration::from_millis(300);
+/// It is waited for that for so long.
+const STEADY_WITHIN: Duration = Duration::from_secs(10);
 
 /// Ended when dropped, its children with it.
 pub(crate) struct Process {
@@ -15,9 +19,9 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` in the foreground, silent but for its errors.
-    pub(crate) fn start(command: &mut Command) -> Result<Process, String> {
-        let started = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    /// Starts `command` in the foreground, silent but for its errors. It reads `input`.
+    pub(crate) fn start(command: &mut Command, input: Stdio) -> Result<Process, String> {
+        let started = command.stdin(input).stdout(Stdio::null()).spawn();
         let child = started.map_err(|error| format!("{}: {error}", command.get_program().display()))?;
         Ok(Process { child })
     }
@@ -35,14 +39,28 @@ impl Process {
         ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)
     }
 
-    /// Bytes of memory that it and its children have resident.
-    pub(crate) fn resident(&self) -> u64 {
+    /// Bytes of memory that are its own and its children's: what is shared is counted in parts.
+    pub(crate) fn memory(&self) -> u64 {
         let of = |pid: &u32| {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-            line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+            let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+            let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+            line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()
         };
         self.all().iter().filter_map(of).sum::<u64>() * 1024
+    }
+
+    /// The memory once it has not changed for a moment.
+    pub(crate) fn steady_memory(&self) -> u64 {
+        let deadline = Instant::now() + STEADY_WITHIN;
+        let (mut since, mut memory) = (Instant::now(), self.memory());
+        while since.elapsed() < STEADY_FOR && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+            let now = self.memory();
+            if now != memory {
+                (since, memory) = (Instant::now(), now);
+            }
+        }
+        memory
     }
 
     /// Itself and all that descend from it.
