@@ -106,7 +106,8 @@ fn a_cursor_keeps_its_connection_until_its_last_row() {
         let opened = client.run(&about(0x17, &[1, 1, 0, 0, 0]), 1);
         assert_eq!(opened.last().unwrap()[3] & 0x40, 0x40, "no cursor: {opened:?}");
         for row in 1..=5_u8 {
-            let fetched = client.run(&about(0x1C, &[1, 0, 0, 0]), 1);
+            // A row in binary begins as an OK does, and is counted as one.
+            let fetched = client.run(&about(0x1C, &[1, 0, 0, 0]), 2);
             assert_eq!(fetched[0][2], row, "{fetched:?}");
         }
         let last = client.run(&about(0x1C, &[1, 0, 0, 0]), 1);
