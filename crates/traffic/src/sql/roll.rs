@@ -18,6 +18,11 @@ const NUMBER_BITS: u32 = 22;
 /// Bits of the thread's number.
 const THREAD_BITS: u32 = 6;
 
+/// The thread, of a splitter's, that gave a session this id.
+pub(crate) fn thread_of(id: u32) -> usize {
+    (id >> NUMBER_BITS & ((1 << THREAD_BITS) - 1)) as usize
+}
+
 /// The sessions of one thread.
 #[derive(Debug)]
 pub(crate) struct Roll {
@@ -104,16 +109,17 @@ impl Roll {
         self.open.borrow().len()
     }
 
-    /// Ends a session or its statement, if it is one of these.
-    pub(crate) fn kill(&self, id: u32, query_only: bool) {
-        if let Some(entry) = self.open.borrow().get(&id) {
-            let end = if query_only { End::Statement } else { End::Session };
-            // A statement is killed only where there is one.
-            if end == End::Session || entry.idle_since.get().is_none() {
-                entry.order.set(Some(end));
-                entry.wake();
-            }
+    /// Ends a session or its statement; whether it is one of these.
+    pub(crate) fn kill(&self, id: u32, query_only: bool) -> bool {
+        let open = self.open.borrow();
+        let Some(entry) = open.get(&id) else { return false };
+        let end = if query_only { End::Statement } else { End::Session };
+        // A statement is killed only where there is one.
+        if end == End::Session || entry.idle_since.get().is_none() {
+            entry.order.set(Some(end));
+            entry.wake();
         }
+        true
     }
 
     /// Has every session look around.
@@ -219,13 +225,13 @@ mod tests {
         let roll = Roll::new(0, 0);
         let member = roll.join();
         member.idle(Instant::now());
-        roll.kill(member.id, true);
+        assert!(roll.kill(member.id, true));
         assert_eq!(member.order(), None);
         member.busy(Instant::now());
-        roll.kill(member.id, true);
+        assert!(roll.kill(member.id, true));
         assert_eq!(member.order(), Some(End::Statement));
         member.obeyed();
-        roll.kill(member.id + 1, false);
+        assert!(!roll.kill(member.id + 1, false));
         assert_eq!(member.order(), None);
         let at_once = Settings { idle: Duration::ZERO, ..Settings::default() };
         roll.expire(Instant::now() + Duration::from_secs(1), &at_once);

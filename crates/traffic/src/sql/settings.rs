@@ -104,7 +104,7 @@ impl Default for Settings {
             progress: Duration::from_secs(60),
             command: 1 << 20,
             packet: 1 << 30,
-            long_data: 16 << 20,
+            long_data: 64 << 20,
             prepared: 16_382,
             replay_bytes: 1 << 20,
             replay_statements: 1000,

@@ -9,7 +9,7 @@ use super::backend::{Backend, OpenError};
 use super::digest::Digest;
 use super::listener;
 use super::pool::{Home, Slot, Want};
-use super::roll::Roll;
+use super::roll::{self, Roll};
 use super::state::State;
 use super::table::{Counted, Shared, Table};
 use super::top::{Shard, Top};
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use stoa_model::Term;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How often unused connections and idle sessions are looked through.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -46,6 +46,8 @@ pub(crate) enum Command {
         session: u32,
         /// Only the statement.
         query_only: bool,
+        /// Told whether it is there.
+        known: oneshot::Sender<bool>,
     },
     /// Accept nothing more, end what is open, then end.
     Drain,
@@ -167,7 +169,10 @@ impl Worker {
     fn obey(&self, command: Command) {
         match command {
             Command::Routes(table) => self.install(&table),
-            Command::Kill { session, query_only } => self.roll.kill(session, query_only),
+            Command::Kill { session, query_only, known } => {
+                // Who asked may have gone.
+                let _ = known.send(self.roll.kill(session, query_only));
+            }
             Command::Drain => {}
         }
     }
@@ -312,12 +317,13 @@ impl Worker {
         }
     }
 
-    /// Passes a `KILL` on to every thread: one of them has the session, or none.
-    pub(crate) fn kill(&self, session: u32, query_only: bool) {
-        for thread in &self.siblings {
-            // A thread that is gone has no session.
-            let _ = thread.send(Command::Kill { session, query_only });
-        }
+    /// Passes a `KILL` on to the thread that gave the session its id; whether it is there.
+    pub(crate) async fn kill(&self, session: u32, query_only: bool) -> bool {
+        let Some(thread) = self.siblings.get(roll::thread_of(session)) else { return false };
+        let (known, answer) = oneshot::channel();
+        // A thread that is gone has no session, and answers nothing.
+        let _ = thread.send(Command::Kill { session, query_only, known });
+        answer.await.unwrap_or(false)
     }
 
     /// A connection to `slot` that is free at once.

@@ -152,7 +152,8 @@ impl Session {
         };
         let work = Work { digest: Some(digest), statement: Some(number), ..work(verdict) };
         self.perform_limited(&work).await?;
-        self.executed(number);
+        // What was sent ahead of it is used up.
+        self.statements.clear_long(number);
         Ok(())
     }
 

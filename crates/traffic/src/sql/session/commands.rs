@@ -108,7 +108,9 @@ impl Session {
             self.refuse(1, if query_only { 1317 } else { 1927 }, b"70100", message).await?;
             return if query_only { Ok(()) } else { Err(Over) };
         }
-        self.worker.kill(session, query_only);
-        self.okay().await
+        if self.worker.kill(session, query_only).await {
+            return self.okay().await;
+        }
+        self.refuse(1, 1094, b"HY000", &format!("Unknown thread id: {id}")).await
     }
 }

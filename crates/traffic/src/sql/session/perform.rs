@@ -242,6 +242,11 @@ impl Session {
         if let Some(prepared) = self.follower.outcome().prepared {
             self.took_statement(self.statements.next(), work, prepared);
         }
+        if work.reply == Reply::Executed
+            && let Some(number) = work.statement
+        {
+            self.executed(number);
+        }
         self.absorb(work);
         match self.member.order() {
             Some(End::Session) => Err(Over),

@@ -8,9 +8,9 @@ use super::perform::{self, Work};
 use super::{Over, Session};
 use crate::sql::classify::Statement;
 use crate::sql::digest::Digest;
-use crate::sql::wire::packet;
+use crate::sql::wire::packet::{self, Header, Passage};
 use crate::sql::wire::response::Prepared;
-use crate::sql::wire::status::Status;
+use crate::sql::wire::status::{ServerError, Status};
 use std::rc::Rc;
 
 /// Where the null bitmap of an execution stands: after command, number, flags and count.
@@ -189,6 +189,61 @@ impl Session {
         Ok(())
     }
 
+    /// Sends what goes ahead of an execution that is not held, and makes its front the server's own: it
+    /// stands, at least to behind the types of its parameters, at the front of what has come.
+    pub(super) fn begin_execution(
+        &mut self,
+        number: u32,
+        header: Header,
+        limit: u64,
+    ) -> Result<Passage, Fault> {
+        let id = self.member.id;
+        let (Some(held), Some(known)) = (&mut self.held, self.statements.get_mut(number)) else {
+            return Err(Fault::Lost);
+        };
+        let backend = &mut *held.backend;
+        let Some(placed) = backend.placed(id, number) else { return Err(Fault::Lost) };
+        let (server_number, told) = (placed.id, placed.types);
+        let outbound = &mut backend.link.line.outbound;
+        for piece in &known.long {
+            let start = outbound.len() + packet::HEADER;
+            packet::put(outbound, 0, piece);
+            if let Some(payload) = outbound.get_mut(start..) {
+                perform::renumber(payload, server_number);
+            }
+        }
+        let inbound = &mut self.line.inbound;
+        let Some(payload) = inbound.data_mut().get_mut(packet::HEADER..) else { return Err(Fault::Client) };
+        perform::renumber(payload, server_number);
+        let passage = if payload.first() == Some(&COM_STMT_EXECUTE) && known.needs_types(payload, told) {
+            // They are put in, and the frame that holds them becomes longer.
+            let longer = header.length + known.types.len();
+            if longer >= packet::FULL {
+                return Err(Fault::Refused(ServerError {
+                    code: 1210,
+                    sqlstate: *b"HY000",
+                    message: "Stoa: prepare the statement again to execute it with so much".to_owned(),
+                }));
+            }
+            let bound = known.bound();
+            let front = payload.get(..bound).unwrap_or_default();
+            outbound.extend_from_slice(&Header { length: longer, sequence: header.sequence }.to_bytes());
+            outbound.extend_from_slice(front);
+            outbound.push(1);
+            outbound.extend_from_slice(&known.types);
+            inbound.consume(packet::HEADER + bound + 1);
+            Passage::begun(header, bound + 1, limit)
+        } else {
+            known.take_types(payload, known.types_version);
+            Passage::new(header.sequence, 0, limit)
+        };
+        let version = known.types_version;
+        if let Some(placed) = backend.placed(id, number) {
+            placed.types = version;
+        }
+        Ok(passage)
+    }
+
     /// A command's payload with all that is needed to run it again; none where that is not held.
     pub(super) fn payload_alone(&self, work: &Work) -> Option<Box<[u8]>> {
         if self.consumed {
@@ -204,11 +259,10 @@ impl Session {
         }
     }
 
-    /// After an execution: its long data is used up, its cursor open or not.
+    /// After an execution, before its connection is given back: its cursor is open or not.
     pub(super) fn executed(&mut self, number: u32) {
         let status = self.follower.outcome().status;
         let opened = status.contains(Status::CURSOR_EXISTS) && !status.contains(Status::LAST_ROW_SENT);
-        self.statements.clear_long(number);
         self.set_cursor(number, opened);
     }
 
@@ -283,6 +337,19 @@ impl Statements {
 }
 
 impl Known {
+    /// Where an execution says whether it brings the types of its parameters.
+    fn bound(&self) -> usize {
+        BITMAP + usize::from(self.parameters).div_ceil(8)
+    }
+
+    /// Whether an execution brings no types, and the server was not told the last ones.
+    fn needs_types(&self, payload: &[u8], told: u32) -> bool {
+        self.parameters > 0
+            && told != self.types_version
+            && !self.types.is_empty()
+            && payload.get(self.bound()) == Some(&0)
+    }
+
     /// Takes down the types that an execution brings; where it brings none and the server, which was told
     /// those of version `told`, does not know them, answers the execution with them put in.
     fn take_types(&mut self, payload: &[u8], told: u32) -> Option<Vec<u8>> {
@@ -290,7 +357,7 @@ impl Known {
             return None;
         }
         let count = usize::from(self.parameters);
-        let bound = BITMAP + count.div_ceil(8);
+        let bound = self.bound();
         match payload.get(bound) {
             Some(1) => {
                 let types = payload.get(bound + 1..bound + 1 + 2 * count)?;
@@ -308,7 +375,7 @@ impl Known {
 
     /// An execution with the types put in that it does not bring; none where it brings them or takes none.
     fn with_types(&self, payload: &[u8]) -> Option<Vec<u8>> {
-        let bound = BITMAP + usize::from(self.parameters).div_ceil(8);
+        let bound = self.bound();
         if self.types.is_empty() || payload.get(bound) != Some(&0) {
             return None;
         }

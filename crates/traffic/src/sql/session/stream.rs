@@ -6,10 +6,11 @@ use super::station::Target;
 use super::{Over, Session};
 use crate::sql::classify::{Effects, Kind, Statement, classify};
 use crate::sql::digest::digest;
+use crate::sql::position::Position;
 use crate::sql::settings::STREAM_BUFFER;
 use crate::sql::wire::capability::Capabilities;
 use crate::sql::wire::command::Command;
-use crate::sql::wire::packet::{HEADER, Header, Passage, Upload};
+use crate::sql::wire::packet::{self, HEADER, Header, Passage, Upload};
 use crate::sql::wire::response::Reply;
 use std::future::poll_fn;
 use std::time::Instant;
@@ -17,23 +18,30 @@ use std::time::Instant;
 /// How much of a long text is judged.
 const JUDGED: usize = 64 << 10;
 
+/// How much of a long command is waited for: an execution's null bitmap, and the types of as many
+/// parameters as there may be.
+const FRONT: usize = 160 << 10;
+
 impl Session {
     /// Passes a command on to the primary that is longer than what is held.
     pub(super) async fn stream_command(&mut self) -> Result<(), Over> {
         let Some(header) = Header::read(self.line.inbound.data()) else { return Err(Over) };
+        while self.line.inbound.len() < HEADER + FRONT.min(header.length) {
+            let line = &mut self.line;
+            if poll_fn(|cx| line.poll_fill(cx, STREAM_BUFFER.max(2 * FRONT))).await? == 0 {
+                return Err(Over);
+            }
+        }
         let payload = self.line.inbound.data().get(HEADER..).unwrap_or_default();
         let parsed = Command::parse(payload, self.capabilities);
         let (sql, reply) = match parsed {
             Ok(Command::Query(query)) => {
                 (query.sql, parsed.map_or(Reply::One, |command| command.reply(self.capabilities)))
             }
-            Ok(
-                command @ (Command::Execute { .. }
-                | Command::BulkExecute { .. }
-                | Command::SendLongData { .. }),
-            ) => {
-                return self.hold_command(command.statement().unwrap_or_default()).await;
+            Ok(Command::Execute { statement, .. } | Command::BulkExecute { statement, .. }) => {
+                return self.stream_execution(header, statement).await;
             }
+            Ok(Command::SendLongData { statement, .. }) => return self.hold_piece(statement).await,
             // Nothing else is that long.
             _ => {
                 let message = "Got a packet bigger than 'max_allowed_packet' bytes";
@@ -52,22 +60,48 @@ impl Session {
             statement: None,
             since: Instant::now(),
         };
-        if self.severed && !self.restore(&work).await? {
+        self.stream_work(&work, header).await
+    }
+
+    /// Passes an execution on to the primary whose parameters are longer than what is held.
+    async fn stream_execution(&mut self, header: Header, statement: u32) -> Result<(), Over> {
+        let number = self.statements.meant(statement);
+        let Some((verdict, digest)) = self.verdict_of(number) else {
+            self.unknown_statement(number, "mysqld_stmt_execute").await?;
+            return Err(Over);
+        };
+        let work = Work {
+            verdict,
+            digest: Some(digest),
+            reply: Reply::Executed,
+            length: 0,
+            text: (0, 0),
+            statement: Some(number),
+            since: Instant::now(),
+        };
+        self.stream_work(&work, header).await?;
+        self.statements.clear_long(number);
+        Ok(())
+    }
+
+    async fn stream_work(&mut self, work: &Work, header: Header) -> Result<(), Over> {
+        if self.severed && !self.restore(work).await? {
             return Err(Over);
         }
+        self.need = Position::default();
         let target = if self.held.is_some() && self.is_bound() { Target::Held } else { Target::Primary };
-        if let Err(no) = self.station(&work, target).await {
+        if let Err(no) = self.station(work, target).await {
             // What comes yet could not be told from the next command.
             self.turn_away(no).await?;
             return Err(Over);
         }
         self.consumed = true;
         let mut progress = Progress::default();
-        match self.pass_command(&work, header, &mut progress).await {
-            Ok(_) => self.finish(&work),
+        match self.pass_command(work, header, &mut progress).await {
+            Ok(_) => self.finish(work),
             Err(fault) => {
                 // Half of it may be there yet: nothing that follows could be told from it.
-                if let Onward::Again = self.recover(&work, fault, &progress).await? {
+                if let Onward::Again = self.recover(work, fault, &progress).await? {
                     let message =
                         "Stoa: the database server was lost while it was sent a long statement; try again";
                     self.refuse(1, 1213, b"40001", message).await?;
@@ -98,7 +132,11 @@ impl Session {
         *progress = Progress::default();
         self.expects.clear();
         progress.left = true;
-        let mut passage = Passage::new(header.sequence, 0, self.worker.shared.settings.packet);
+        let limit = self.worker.shared.settings.packet;
+        let mut passage = match work.statement {
+            Some(number) => self.begin_execution(number, header, limit)?,
+            None => Passage::new(header.sequence, 0, limit),
+        };
         loop {
             let Some(held) = &mut self.held else { return Err(Fault::Lost) };
             let inbound = &mut self.line.inbound;
@@ -156,11 +194,14 @@ impl Session {
         }
     }
 
-    /// Reads an execution whole that is longer than other commands may be: its parameters are sent again
-    /// where it has to be.
-    async fn hold_command(&mut self, _statement: u32) -> Result<(), Over> {
-        let message = "Got a packet bigger than 'max_allowed_packet' bytes";
-        self.refuse(1, 1153, b"08S01", message).await?;
-        Err(Over)
+    /// Keeps a long piece of a parameter, as the short ones are.
+    async fn hold_piece(&mut self, statement: u32) -> Result<(), Over> {
+        let most = self.worker.shared.settings.long_data.min(packet::FULL - 1);
+        // There is no answer to this command that could say why the session is ended.
+        let (_, length) = self.line.packet(most).await?;
+        let number = self.statements.meant(statement);
+        self.keep_long(number, length)?;
+        self.consume(length);
+        Ok(())
     }
 }

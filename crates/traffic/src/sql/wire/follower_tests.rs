@@ -151,7 +151,7 @@ fn a_client_is_told_the_changes_that_it_asked_for() {
     let ok = [&[0, 0, 0, 2, 0x40, 0, 0][..], changes].concat();
     let server = packets(1, &[&ok]);
     let (sent, outcome) = client_gets(CLASSIC, MODERN, QUERIES, &server);
-    assert_eq!(sent, packets(1, &[b"\0\0\0\x02\0\0\0text"]), "who tracks nothing");
+    assert_eq!(sent, packets(1, &[b"\0\0\0\x02\0\0\0\x04text"]), "who tracks nothing");
     assert_eq!(outcome.changes().count(), 2);
     let (sent, _) = client_gets(MODERN, MODERN, QUERIES, &server);
     assert_eq!(sent, packets(1, &[b"\0\0\0\x02\x40\0\0\x04text\x04\x01\x02\x01a"]), "who tracks the schema");

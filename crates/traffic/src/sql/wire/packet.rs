@@ -134,6 +134,18 @@ impl Passage {
         Passage { left: 0, continued: true, sequence, shift, length: 0, limit }
     }
 
+    /// A packet whose first frame bears `header`, and `passed` bytes of whose payload have passed already.
+    pub(crate) fn begun(header: Header, passed: usize, limit: u64) -> Self {
+        Passage {
+            left: header.length.saturating_sub(passed),
+            continued: header.is_continued(),
+            sequence: header.sequence.wrapping_add(1),
+            shift: 0,
+            length: header.length as u64,
+            limit,
+        }
+    }
+
     /// Lets the front of `bytes` pass. A header that has not arrived whole stays.
     pub fn advance(&mut self, bytes: &mut [u8]) -> Result<Passed, PacketError> {
         let mut at = 0;

@@ -27,14 +27,12 @@ pub(crate) fn put_ok(out: &mut Vec<u8>, header: u8, packet: &OkPacket<'_>, clien
     put_lenenc(out, packet.last_insert_id);
     out.extend_from_slice(&status.bits().to_le_bytes());
     out.extend_from_slice(&packet.warnings.to_le_bytes());
-    if !tracks {
-        out.extend_from_slice(packet.info);
-        return;
-    }
-    if !packet.info.is_empty() || !packet.changes.is_empty() {
+    let changes = tracks && !packet.changes.is_empty();
+    if !packet.info.is_empty() || changes {
+        // With its length also for a client that tracks nothing: servers write it so, and mysqlnd reads it so.
         put_lenenc_bytes(out, packet.info);
     }
-    if !packet.changes.is_empty() {
+    if changes {
         put_lenenc_bytes(out, packet.changes);
     }
 }

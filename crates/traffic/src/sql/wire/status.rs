@@ -75,13 +75,13 @@ impl<'a> OkPacket<'a> {
                 warnings: fields.u16()?,
                 ..OkPacket::default()
             };
-            if !capabilities.contains(Capabilities::SESSION_TRACK) {
-                packet.info = fields.rest();
-            } else if !fields.is_empty() {
+            let tracks = capabilities.contains(Capabilities::SESSION_TRACK);
+            if !fields.is_empty() {
+                // It has its length whether anything is tracked or not.
                 packet.info = fields.lenenc_bytes()?;
-                if packet.status.contains(Status::SESSION_STATE_CHANGED) && !fields.is_empty() {
-                    packet.changes = fields.lenenc_bytes()?;
-                }
+            }
+            if tracks && packet.status.contains(Status::SESSION_STATE_CHANGED) && !fields.is_empty() {
+                packet.changes = fields.lenenc_bytes()?;
             }
             Some(packet)
         };

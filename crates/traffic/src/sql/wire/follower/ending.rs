@@ -84,8 +84,8 @@ impl Follower {
             let filter = self.tracking.as_ref().filter(|_| !packet.changes.is_empty());
             filter.is_some_and(|tracking| tracking.filter(packet.changes, &mut self.scratch))
         } else {
-            // The text is laid out otherwise for a client that tracks nothing.
-            tracks(self.backend) && !(packet.info.is_empty() && packet.changes.is_empty())
+            tracks(self.backend)
+                && (packet.status.contains(Status::SESSION_STATE_CHANGED) || !packet.changes.is_empty())
         };
         if !rewritten {
             return Ok(Verdict::Pass);

@@ -1,0 +1,212 @@
+//! What few clients do: prepared statements with an open cursor or with what is too long to hold, answers to
+//! a client that asks for nothing new, `KILL` of who is not there, and bytes that are no client's.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod database;
+
+use database::{Cluster, DEADLINE, PASSWORD, Splitter, USER, code};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+use stoa_traffic::sql::role::{Password, Settings};
+use stoa_traffic::sql::wire::auth::Plugin;
+use stoa_traffic::sql::wire::auth::client::{Channel, Next, Prover};
+use stoa_traffic::sql::wire::capability::Capabilities as C;
+use stoa_traffic::sql::wire::handshake::{Greeting, Login};
+use stoa_traffic::sql::wire::packet::{self, FULL, Front};
+
+/// A client of the oldest dialect: EOF packets, and no session changes. What PHP speaks.
+#[derive(Debug)]
+struct Classic {
+    stream: TcpStream,
+    held: Vec<u8>,
+}
+
+impl Classic {
+    fn log_in(splitter: &Splitter) -> Classic {
+        let stream = TcpStream::connect(splitter.address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut client = Classic { stream, held: Vec::new() };
+        let (_, greeting) = client.packet();
+        let greeting = Greeting::parse(&greeting).unwrap();
+        let password = Password::new(PASSWORD);
+        let plugin = Plugin::from_name(greeting.plugin.as_bytes());
+        let mut prover = Prover::new(&password, greeting.nonce, plugin).over(Channel::Private);
+        let proof = prover.proof();
+        let login = Login {
+            capabilities: C::PROTOCOL_41 | C::SECURE_CONNECTION | C::PLUGIN_AUTH | C::CONNECT_WITH_DB,
+            max_packet: 64 << 20,
+            charset: 45,
+            user: USER.as_bytes(),
+            proof: &proof,
+            schema: Some(b"shop"),
+            plugin: Some(prover.plugin().name().as_bytes()),
+            ..Login::default()
+        };
+        let mut payload = Vec::new();
+        login.put(&mut payload);
+        client.send(1, &payload);
+        loop {
+            let (sequence, payload) = client.packet();
+            match prover.answer(&payload).unwrap() {
+                Next::Send(payload) => client.send(sequence.wrapping_add(1), &payload),
+                Next::Wait => {}
+                Next::Done => return client,
+            }
+        }
+    }
+
+    fn send(&mut self, sequence: u8, payload: &[u8]) {
+        let mut bytes = Vec::new();
+        packet::put(&mut bytes, sequence, payload);
+        self.stream.write_all(&bytes).unwrap();
+    }
+
+    fn packet(&mut self) -> (u8, Vec<u8>) {
+        loop {
+            if let Front::Whole { sequence, payload } = packet::front(&self.held, FULL).unwrap() {
+                let found = (sequence, payload.to_vec());
+                self.held.drain(..packet::HEADER + found.1.len());
+                return found;
+            }
+            let mut bytes = [0; 4096];
+            let read = self.stream.read(&mut bytes).unwrap();
+            assert!(read > 0, "the splitter closed the connection");
+            self.held.extend_from_slice(&bytes[..read]);
+        }
+    }
+
+    /// Sends a command and reads packets up to the `ends`th EOF, OK or ERR.
+    fn run(&mut self, command: &[u8], ends: usize) -> Vec<Vec<u8>> {
+        self.send(0, command);
+        let mut packets: Vec<Vec<u8>> = Vec::new();
+        while packets.iter().enumerate().filter(|(at, packet)| is_end(*at, packet)).count() < ends {
+            packets.push(self.packet().1);
+        }
+        packets
+    }
+}
+
+fn is_end(at: usize, packet: &[u8]) -> bool {
+    packet[0] == 0xFF
+        || packet[0] == 0xFE && packet.len() < 9
+        || packet[0] == 0 && at == 0 && packet.len() > 5
+}
+
+#[test]
+fn a_cursor_keeps_its_connection_until_its_last_row() {
+    let cluster = Cluster::start();
+    let splitter = Splitter::start(&cluster, Settings::default());
+    let mut client = Classic::log_in(&splitter);
+    // No parameters: the answer is OK, the column and EOF.
+    let prepared = client.run(b"\x16SELECT seq FROM seq_1_to_5", 2);
+    let number: [u8; 4] = prepared[0][1..5].try_into().unwrap();
+    let about = |command: u8, rest: &[u8]| [&[command][..], &number, rest].concat();
+    for _ in 0..2 {
+        let opened = client.run(&about(0x17, &[1, 1, 0, 0, 0]), 1);
+        assert_eq!(opened.last().unwrap()[3] & 0x40, 0x40, "no cursor: {opened:?}");
+        for row in 1..=5_u8 {
+            // A row in binary begins as an OK does, and is counted as one.
+            let fetched = client.run(&about(0x1C, &[1, 0, 0, 0]), 2);
+            assert_eq!(fetched[0][2], row, "{fetched:?}");
+        }
+        let last = client.run(&about(0x1C, &[1, 0, 0, 0]), 1);
+        assert_eq!((last.len(), last[0][3] & 0x80), (1, 0x80), "{last:?}");
+    }
+}
+
+#[test]
+fn the_text_of_an_ok_bears_its_length_also_for_who_tracks_nothing() {
+    let cluster = Cluster::start();
+    let splitter = Splitter::start(&cluster, Settings::default());
+    let mut client = Classic::log_in(&splitter);
+    client.run(b"\x03CREATE TABLE t (id INT PRIMARY KEY)", 1);
+    let inserted = client.run(b"\x03INSERT INTO t VALUES (1), (2)", 1);
+    let text = b"Records: 2  Duplicates: 0  Warnings: 0";
+    let expected = [&[0, 2, 0, 2, 0, 0, 0, text.len() as u8], &text[..]].concat();
+    assert_eq!(inserted, [expected], "{:?}", String::from_utf8_lossy(&inserted[0]));
+}
+
+#[test]
+fn bytes_that_are_no_clients_hurt_nobody_else() {
+    let cluster = Cluster::start();
+    let settings = Settings { login: Duration::from_secs(1), ..Settings::default() };
+    let splitter = Splitter::start(&cluster, settings);
+    let mut client = splitter.connect();
+    let garbage: [&[u8]; 7] = [
+        b"",
+        b"\x05",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\xFF\xFF\xFF\x01",
+        b"\x20\0\0\x01half",
+        b"\x20\0\0\x09of another number, and of 32 bytes",
+        &[0; 100_000],
+    ];
+    let open: Vec<TcpStream> = garbage
+        .iter()
+        .map(|bytes| {
+            let mut stream = TcpStream::connect(splitter.address).unwrap();
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            // It may have been closed before all of it was taken.
+            let _ = stream.write_all(bytes);
+            stream
+        })
+        .collect();
+    // One that has logged in, and then announces more than any packet may have.
+    let mut inside = Classic::log_in(&splitter);
+    inside.stream.write_all(b"\xFF\xFF\xFF\0\x07").unwrap();
+    for id in 0..100 {
+        assert_eq!(client.one::<i32>(&format!("SELECT {id}")), id);
+    }
+    for (mut stream, bytes) in open.into_iter().zip(garbage) {
+        let mut told = Vec::new();
+        match stream.read_to_end(&mut told) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{bytes:?} stays"),
+        }
+    }
+    assert_eq!(client.one::<i32>("SELECT 7"), 7);
+}
+
+#[test]
+fn an_execution_longer_than_what_is_held_streams_to_the_primary() {
+    let cluster = Cluster::start();
+    let splitter = Splitter::start(&cluster, Settings { command: 64 << 10, ..Settings::default() });
+    let mut client = splitter.connect();
+    client.exec("CREATE TABLE t (id INT PRIMARY KEY, v LONGBLOB)");
+    // Shorter and longer than what is held, and than what is waited for of the front of a long one.
+    for (id, length) in [(1, 10 << 10), (2, 70 << 10), (3, 200 << 10), (4, 3 << 20)] {
+        let text = "x".repeat(length);
+        let none: Vec<i32> = client.prepared("INSERT INTO t VALUES (?, ?)", vec![id.into(), text.into()]);
+        assert!(none.is_empty());
+        let read: Vec<(usize, i32)> = client.prepared(
+            "SELECT LENGTH(v), MD5(v) = MD5(REPEAT('x', ?)) FROM t WHERE id = ?",
+            vec![length.into(), id.into()],
+        );
+        assert_eq!(read, [(length, 1)]);
+    }
+    client.exec("BEGIN");
+    let text = "y".repeat(1 << 20);
+    let none: Vec<i32> = client.prepared("INSERT INTO t VALUES (?, ?)", vec![9.into(), text.into()]);
+    assert!(none.is_empty());
+    assert_eq!(client.one::<i32>("SELECT COUNT(*) FROM t WHERE id = 9"), 1);
+    client.exec("ROLLBACK");
+    assert_eq!(client.one::<i32>("/* stoa: primary */ SELECT COUNT(*) FROM t WHERE id = 9"), 0);
+}
+
+#[test]
+fn who_is_not_there_cannot_be_killed() {
+    let cluster = Cluster::start();
+    let splitter = Splitter::start(&cluster, Settings::default());
+    let (mut client, gone) = (splitter.connect(), splitter.connect());
+    let id = gone.conn.id();
+    client.exec(&format!("KILL QUERY {id}"));
+    client.exec(&format!("KILL {id}"));
+    drop(gone);
+    database::wait_until("the id is nobody's", || {
+        client.try_exec(&format!("KILL {id}")).is_err_and(|error| code(&error) == 1094)
+    });
+    for nobody in [0, 9_999_999] {
+        assert_eq!(code(&client.try_exec(&format!("KILL {nobody}")).unwrap_err()), 1094);
+    }
+}
