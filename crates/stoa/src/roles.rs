@@ -43,6 +43,7 @@ pub(crate) fn balancer(user: Option<RoleUser>, threads: usize) -> miette::Result
 #[derive(Deserialize)]
 struct SplitterFile {
     accounts: Vec<AccountEntry>,
+    observer: AccountEntry,
     rules: SplitterRules,
 }
 
@@ -60,7 +61,7 @@ pub(crate) fn splitter(
     threads: usize,
 ) -> miette::Result<()> {
     let sockets = sql::role::inherited_sockets().into_diagnostic().wrap_err("the inherited sockets")?;
-    let SplitterFile { accounts, rules } = splitter_file(settings)?;
+    let SplitterFile { accounts, observer, rules } = splitter_file(settings)?;
     if let Some(user) = user {
         give_up_rights(user).into_diagnostic().wrap_err("changing to the splitter's user")?;
     }
@@ -71,6 +72,7 @@ pub(crate) fn splitter(
         threads,
         place: (name.number % 16) as u8,
         accounts: accounts.into_iter().map(account).collect(),
+        observer: Some(account(observer)),
         settings: splitting(&rules),
     };
     sql::role::run(config).into_diagnostic()

@@ -40,6 +40,7 @@ fn main() -> Result<(), Failure> {
         threads: std::env::var("THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(1),
         place: 0,
         accounts: vec![Account { user, password: Password::new(password), schema: None }],
+        observer: None,
         settings: Settings { freshness, ..Settings::default() },
     };
     std::thread::spawn(move || {

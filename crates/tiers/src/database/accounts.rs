@@ -63,7 +63,10 @@ pub(super) fn statements(schema: &str, credentials: &Credentials) -> Result<Stri
     account(REPLICATION, "127.0.0.1", credentials.replication(), &["REPLICATION SLAVE ON *.*".to_owned()]);
     let monitor =
         [format!("{} ON *.*", OBSERVING.join(", ")), format!("SELECT ON {}.*", identifier(OWN_SCHEMA))];
-    account(MONITOR, "localhost", credentials.monitor(), &monitor);
+    // The daemon observes over the socket, the splitters ask a primary how far it is.
+    for host in ["127.0.0.1", "localhost"] {
+        account(MONITOR, host, credentials.monitor(), &monitor);
+    }
     account(ADMIN, "localhost", credentials.admin(), &["ALL PRIVILEGES ON *.*".to_owned()]);
     Ok(sql.join("\n") + "\n")
 }

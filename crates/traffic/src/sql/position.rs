@@ -94,11 +94,6 @@ impl Position {
         self.0.is_empty()
     }
 
-    /// Its marks.
-    pub(crate) fn marks(&self) -> &[Mark] {
-        &self.0
-    }
-
     /// As the server's waiting functions take it. MariaDB's need a server id, which they do not look at.
     pub(crate) fn to_sql(&self) -> String {
         let texts: Vec<String> = self.0.iter().map(|mark| mark.to_sql()).collect();
@@ -134,6 +129,11 @@ impl Applied {
             free.number.store(mark.number, Ordering::Relaxed);
             self.known.store(known + 1, Ordering::Release);
         }
+    }
+
+    /// Takes down that a server has all of `position`.
+    pub(crate) fn reached_all(&self, position: &Position) {
+        position.0.iter().for_each(|mark| self.reached(*mark));
     }
 
     /// Whether the server is known to have all of `position`.
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(Position::parse("0-1-5,1-9-7, 0-2-9").unwrap().to_sql(), "0-1-9,1-1-7");
         let set = format!("{UUID}:1-42:50-60");
         assert_eq!(Position::parse(&set).unwrap().to_sql(), format!("{UUID}:1-42"));
-        assert_eq!(Position::parse(&format!("{UUID}:7")).unwrap().marks()[0].number, 7);
+        assert_eq!(Position::parse(&format!("{UUID}:7")).unwrap().0[0].number, 7);
         for wrong in
             ["x", "0-1", "0-1-2-3", "0-1-x", "3e11:1", &format!("{UUID}:"), &format!("{UUID}:tag:1-5")]
         {

@@ -145,7 +145,7 @@ fn note(upstream: &Upstream, role: Asked, moments: &Moments, position: Position)
         }
         return;
     }
-    position.marks().iter().for_each(|mark| upstream.applied.reached(*mark));
+    upstream.applied.reached_all(&position);
     // The first moment of the primary that the replica has not reached is when it began to be behind.
     let behind = moments.iter().find(|(_, moment)| !upstream.applied.covers(moment));
     upstream.set_lag(Some(behind.map_or(Duration::ZERO, |(since, _)| now.duration_since(*since))));

@@ -50,6 +50,9 @@ pub struct SqlRoleConfig {
     pub place: u8,
     /// Who may log in. The first is also who asks the servers how far they are.
     pub accounts: Vec<Account>,
+    /// Who may ask a MariaDB primary where its log is (BINLOG MONITOR), which reads that have to see every
+    /// write depend on. Nobody logs in as this one.
+    pub observer: Option<Account>,
     /// How long is waited, how much is held, how fresh reads are.
     pub settings: Settings,
 }
@@ -110,8 +113,14 @@ fn runtime() -> Result<LocalRuntime, SqlRoleError> {
 }
 
 async fn serve(config: SqlRoleConfig, shutdown: impl Future<Output = ()>) -> Result<(), SqlRoleError> {
-    let SqlRoleConfig { sockets: Sockets { tcp, unix, control }, threads, place, accounts, settings } =
-        config;
+    let SqlRoleConfig {
+        sockets: Sockets { tcp, unix, control },
+        threads,
+        place,
+        accounts,
+        observer,
+        settings,
+    } = config;
     if accounts.is_empty() {
         return Err(SqlRoleError::NoAccount);
     }
@@ -126,7 +135,7 @@ async fn serve(config: SqlRoleConfig, shutdown: impl Future<Output = ()>) -> Res
     }
     let top = Top::new(threads, settings.digests);
     let acceptor = settings.encryption.then(|| Acceptor::self_signed("localhost")).transpose()?;
-    let shared = Shared::new(settings, accounts, acceptor, place, threads);
+    let shared = Shared::new(settings, accounts, observer, acceptor, place, threads);
     let (ended, mut any_ended) = mpsc::unbounded_channel::<()>();
     let (senders, commands): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::unbounded_channel()).unzip();
     let mut running = Vec::new();

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// Who may log in.
     pub(crate) accounts: Vec<Account>,
+    /// Who may ask a primary where its log is.
+    observer: Option<Account>,
     /// Encrypts for clients that want it.
     pub(crate) acceptor: Option<Acceptor>,
     /// Which of the splitters this is: a part of the connection ids that clients are given.
@@ -93,7 +95,7 @@ pub(crate) struct Upstream {
     pub(crate) wanted: AtomicU32,
     /// What it answered.
     pub(crate) counters: Counters,
-    /// How far it is.
+    /// How far it is, as whoever reads there sees it.
     pub(crate) applied: Applied,
     lag_ms: AtomicU64,
     /// Until when it is given time to catch up, in milliseconds since it was first routed to.
@@ -109,6 +111,7 @@ impl Shared {
     pub(crate) fn new(
         settings: Settings,
         accounts: Vec<Account>,
+        observer: Option<Account>,
         acceptor: Option<Acceptor>,
         place: u8,
         threads: usize,
@@ -117,6 +120,7 @@ impl Shared {
             settings,
             acceptor,
             accounts,
+            observer,
             place,
             identity: OnceLock::new(),
             news: watch::Sender::new(()),
@@ -142,6 +146,11 @@ impl Shared {
     /// What the splitter adds to what the servers offer.
     pub(crate) fn proxy(&self) -> Proxy {
         Proxy { tls: self.acceptor.is_some(), compression: self.settings.compression }
+    }
+
+    /// Who asks a primary how far it is: the observer, or the first account.
+    pub(crate) fn observer(&self) -> Option<&Account> {
+        self.observer.as_ref().or(self.accounts.first())
     }
 
     /// How many threads serve.

@@ -155,6 +155,7 @@ impl Cluster {
                 "SET sql_log_bin=0; DELETE FROM mysql.global_priv WHERE User=''; FLUSH PRIVILEGES;
                  CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON shop.* TO {USER}@'%';
                  GRANT ALL ON other.* TO {USER}@'%';
+                 CREATE USER observer@'%' IDENTIFIED BY 'o'; GRANT BINLOG MONITOR ON *.* TO observer@'%';
                  CREATE USER replication@'%' IDENTIFIED BY 'r'; GRANT REPLICATION SLAVE ON *.* TO replication@'%'"
             ));
         }
@@ -243,6 +244,7 @@ impl Splitter {
             threads,
             place: 0,
             accounts: vec![Account { user: USER.into(), password: Password::new(PASSWORD), schema: None }],
+            observer: Some(Account { user: "observer".into(), password: Password::new("o"), schema: None }),
             settings,
         };
         let (stop, stopped) = oneshot::channel();

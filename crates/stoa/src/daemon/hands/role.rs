@@ -42,8 +42,11 @@ impl Hands {
         let (mut launch, sockets) =
             self.role_launch(instance, Spec::Splitter(spec.clone()), &spec.control, sockets)?;
         let path = self.paths.instance(instance).join("splitter.json");
-        let account = serde_json::json!({ "user": accounts::APP, "password": self.credentials.app() });
-        let text = serde_json::json!({ "accounts": [account], "rules": spec.rules }).to_string();
+        let account = |user, password| serde_json::json!({ "user": user, "password": password });
+        let app = account(accounts::APP, self.credentials.app());
+        let monitor = account(accounts::MONITOR, self.credentials.monitor());
+        let text =
+            serde_json::json!({ "accounts": [app], "observer": monitor, "rules": spec.rules }).to_string();
         launch.argv.extend(["--settings".into(), path.clone().into_os_string()]);
         launch.files.push(RenderedFile { path, text, secret: true });
         Ok((launch, sockets))

@@ -35,7 +35,7 @@ impl Session {
         if self.expects.contains(&Expect::CaughtUp)
             && let Some(held) = &self.held
         {
-            self.need.marks().iter().for_each(|mark| held.backend.slot.upstream.applied.reached(*mark));
+            held.backend.slot.upstream.applied.reached_all(&self.need);
         }
         let took = work.since.elapsed();
         self.count(work, failed, took);
@@ -96,6 +96,10 @@ impl Session {
                     // Anything it cannot be read from leaves the session where it is: on the primary.
                     if let Some(mark) = std::str::from_utf8(value).ok().and_then(Mark::parse) {
                         self.written.reach(mark);
+                        // Commits come in the order of the log: those before it are shown too.
+                        if let Some(held) = self.held.as_ref().filter(|held| held.primary) {
+                            held.backend.slot.upstream.applied.reached(mark);
+                        }
                     }
                 }
                 Change::Gtids(set) => {

@@ -22,6 +22,9 @@ use tokio::io::AsyncWrite;
 /// How much of what the client sends ahead is read while its last command runs.
 const AHEAD: usize = 64 << 10;
 
+/// How much of an answer that is to be withheld is held as a whole.
+const WITHHELD: usize = 64 << 10;
+
 /// A command of ours, sent ahead of the client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expect {
@@ -63,6 +66,8 @@ pub(super) enum Fault {
     Refused(ServerError),
     /// More rows than a statement of its kind may give.
     TooManyRows,
+    /// The replica shows what the primary does not show.
+    Ahead,
 }
 
 /// One exchange.
@@ -112,6 +117,8 @@ pub(super) struct Progress {
     pub(super) delivered: bool,
     /// Bytes have gone to the server.
     pub(super) left: bool,
+    /// The end of the answer is not sent: it stays among what is to be sent to the client.
+    pub(super) withhold: bool,
     behind: bool,
     refused: Option<ServerError>,
 }
@@ -141,7 +148,9 @@ impl Exchange<'_> {
             }
         }
         loop {
-            ready!(self.poll_deliver(cx))?;
+            if !self.holds_back() {
+                ready!(self.poll_deliver(cx))?;
+            }
             if let Some(ended) = self.progress.ended {
                 return Poll::Ready(self.end(ended));
             }
@@ -154,6 +163,13 @@ impl Exchange<'_> {
                 Poll::Pending => return self.poll_around(cx),
             }
         }
+    }
+
+    /// Whether what has come for the client is not to be sent: the end of an answer, or all of a short one.
+    fn holds_back(&self) -> bool {
+        let progress = &self.progress;
+        let short = || !progress.delivered && self.client.outbound.len() < WITHHELD;
+        progress.withhold && (progress.ended.is_some() || short())
     }
 
     fn end(&mut self, ended: Next) -> Result<Ended, Fault> {
@@ -169,6 +185,7 @@ impl Exchange<'_> {
 
     /// Writes to the client what is for it.
     fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.progress.delivered |= self.progress.withhold;
         // The two are never filled both: what stands between pieces of ours is copied to them.
         let sent = self.client.poll_send(cx);
         if let Poll::Ready(Err(_)) = sent {
@@ -271,7 +288,11 @@ impl Exchange<'_> {
             }
             if mute {
                 inbound.consume(forward + skip);
-            } else if step.insert.is_empty() && skip == 0 && self.client.outbound.is_empty() {
+            } else if step.insert.is_empty()
+                && skip == 0
+                && self.client.outbound.is_empty()
+                && !self.progress.withhold
+            {
                 self.progress.forward = forward;
                 self.progress.delivered |= forward > 0;
             } else {
@@ -279,7 +300,7 @@ impl Exchange<'_> {
                 self.client.outbound.extend_from_slice(inbound.data().get(..forward).unwrap_or_default());
                 self.client.outbound.extend_from_slice(step.insert);
                 inbound.consume(forward + skip);
-                self.progress.delivered = true;
+                self.progress.delivered |= !self.progress.withhold;
             }
             if self.follower.outcome().error.is_some() && !mute {
                 self.judge()?;
@@ -290,7 +311,10 @@ impl Exchange<'_> {
             match next {
                 Next::Again => {}
                 // What has come so far goes to the client before more is read.
-                Next::Read(_) => return Ok(self.progress.forward > 0 || !self.client.outbound.is_empty()),
+                Next::Read(_) => {
+                    let more = self.progress.forward > 0 || !self.client.outbound.is_empty();
+                    return Ok(more && !self.holds_back());
+                }
                 Next::File | Next::Done => {
                     self.progress.ended = Some(next);
                     return Ok(true);

@@ -42,6 +42,16 @@ impl Session {
                 let message = "Stoa: the statement gives more rows than its limit allows";
                 self.break_off(progress, 1226, b"42000", message).await
             }
+            // Nothing was done that counts: it is read where all is shown.
+            Fault::Ahead => {
+                self.drop_held();
+                if progress.delivered {
+                    self.forget_transaction();
+                    let message = "Stoa: the primary does not show what a replica does; try again";
+                    return self.break_off(progress, UNDONE.0, UNDONE.1, message).await;
+                }
+                self.go_on(work, in_transaction).await
+            }
             Fault::Refused(error) => {
                 self.drop_held();
                 self.forget_transaction();

@@ -16,6 +16,7 @@ mod perform;
 mod pins;
 mod prepared;
 mod replay;
+mod shown;
 mod station;
 mod stream;
 

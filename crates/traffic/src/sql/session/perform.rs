@@ -102,6 +102,11 @@ impl Session {
             }
             let mut progress = Progress::default();
             let fault = match self.attempt(work, &mut progress).await {
+                // Boxed: most sessions never read so.
+                Ok(Ended::Done) if progress.withhold => match Box::pin(self.release()).await {
+                    Ok(()) => return self.finish(work),
+                    Err(fault) => fault,
+                },
                 Ok(Ended::Done) => return self.finish(work),
                 Ok(Ended::File) => match self.upload(work, &mut progress).await {
                     Ok(()) => return self.finish(work),
@@ -118,6 +123,9 @@ impl Session {
                 Err(fault) => fault,
             };
             patience &= !replica;
+            if progress.withhold && !progress.delivered {
+                self.line.forget();
+            }
             match self.recover(work, fault, &progress).await? {
                 Onward::Again => {}
                 Onward::Answered => return Ok(()),
@@ -148,6 +156,7 @@ impl Session {
             return Err(Fault::Lost);
         }
         self.put_command(work)?;
+        progress.withhold = self.is_withheld(work);
         let mut sum = self.transcript.is_recording().then(Checksum::default);
         let ended = self.exchange(Some(work.reply), 1, false, progress, sum.as_mut()).await?;
         if let Some(sum) = sum {
