@@ -75,7 +75,7 @@ fn pauses(plan: &mut Planner<'_>, id: InstanceId, exited: &Exited) -> bool {
     if exited.crashes < 2 || plan.digest(id) != Some(exited.spec) {
         return false;
     }
-    let pause = backoff::after_crashes(exited.crashes);
+    let pause = backoff::after_crashes(id.tier, exited.crashes);
     let last = exited.last_lines.last().map_or_else(String::new, |line| format!("; its last line: {line}"));
     let until = format!(
         "it stays up; it ended {} ({}) and is started again after a pause of {pause}{last}",
