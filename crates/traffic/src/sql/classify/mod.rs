@@ -29,8 +29,8 @@ mod verbs;
 pub use effects::{Effects, Reads};
 pub use set::{Assignment, Assignments, Scope, Value, assignments};
 pub use statement::{
-    Access, Completion, Consistency, ContextValue, Hint, Kill, Kind, Lone, Reason, Route, Span, Statement,
-    Switch, Target, Transaction,
+    Access, Aim, Completion, Consistency, ContextValue, Hint, Kill, Kind, Lone, Reason, Route, Span,
+    Statement, Switch, Target, Transaction,
 };
 
 use super::lexer::{Dialect, Lexer, TokenKind};

@@ -2,9 +2,9 @@
 
 use super::body::Calls;
 use super::cursor::Cursor;
-use super::statement::{Access, Completion, Kill, Kind, Reason, Transaction};
+use super::statement::{Access, Aim, Completion, Kill, Kind, Reason, Transaction};
 use super::{Effects, Reads};
-use crate::sql::lexer::{TokenKind, Word};
+use crate::sql::lexer::{Call, TokenKind, Word};
 
 /// How many statements may stand in one another: `EXPLAIN SET STATEMENT … FOR EXPLAIN …`.
 const NESTED: u8 = 4;
@@ -378,13 +378,29 @@ impl Cursor<'_> {
         self.bump();
         self.eat_any(&[Word::Hard, Word::Soft]);
         let query_only = self.eat_any(&[Word::Connection, Word::Query]) == Some(Word::Query);
-        let number = self.token;
+        let first = self.token;
         self.bump();
-        let connection = (number.kind == TokenKind::Number && self.over())
-            .then(|| std::str::from_utf8(number.of(self.text)).ok()?.parse().ok())
-            .flatten();
-        self.is(Kind::Kill(Kill { query_only, connection }), Reason::Administration, Effects::NONE);
+        let aim = if first.kind == TokenKind::Number && self.over() {
+            let id = std::str::from_utf8(first.of(self.text)).ok().and_then(|id| id.parse().ok());
+            id.map_or(Aim::Other, Aim::Connection)
+        } else if first.call == Call::ConnectionId && self.empty_call() {
+            Aim::Own
+        } else {
+            Aim::Other
+        };
+        self.is(Kind::Kill(Kill { query_only, aim }), Reason::Administration, Effects::NONE);
         self.skip();
+    }
+
+    /// `()` and the end of the statement.
+    fn empty_call(&mut self) -> bool {
+        for kind in [TokenKind::Open, TokenKind::Close] {
+            if self.token.kind != kind {
+                return false;
+            }
+            self.bump();
+        }
+        self.over()
     }
 
     fn diagnostics(&mut self) {

@@ -97,8 +97,8 @@ impl Session {
     async fn query(&mut self, work: &Work) -> Result<(), Over> {
         match work.verdict.kind {
             Kind::Kill(kill) => {
-                if let Some(id) = kill.connection {
-                    return self.kill(id, kill.query_only).await;
+                if let Some(id) = self.aims_at(kill.aim) {
+                    return Box::pin(self.kill(id, kill.query_only)).await;
                 }
             }
             Kind::Select => {
@@ -150,6 +150,11 @@ impl Session {
         let Some((verdict, digest)) = self.verdict_of(number) else {
             return self.unknown_statement(number, "mysqld_stmt_execute").await;
         };
+        if let Kind::Kill(kill) = verdict.kind
+            && let Some(id) = self.aims_at(kill.aim)
+        {
+            return Box::pin(self.kill(id, kill.query_only)).await;
+        }
         let work = Work { digest: Some(digest), statement: Some(number), ..work(verdict) };
         self.perform_limited(&work).await?;
         // What was sent ahead of it is used up.

@@ -158,13 +158,9 @@ impl Session {
     }
 
     async fn reacquire(&mut self, since: Instant) -> Result<(), &'static str> {
-        let want = crate::sql::pool::Want {
-            session: self.member.id,
-            account: self.account,
-            kind: self.kind,
-            state: &self.state,
-        };
-        let acquired = self.worker.acquire_primary(&want, |_| None, since).await;
+        let (worker, errand) = (self.worker.clone(), self.errand());
+        let wait = Box::pin(async move { worker.acquire_primary(&errand.want(), |_| None, since).await });
+        let acquired = self.attend(wait).await.and_then(|acquired| acquired);
         let mut backend = acquired.map_err(|_| "there is no other in time")?;
         backend.count(crate::sql::backend::Counted::InFlight);
         self.held = Some(Held { backend, primary: true });

@@ -10,6 +10,7 @@ mod command;
 mod commands;
 mod effects;
 mod exchange;
+mod kill;
 mod login;
 mod lost;
 mod perform;
@@ -24,7 +25,7 @@ use super::classify::Hint;
 use super::client::Client;
 use super::lexer::Dialect;
 use super::line::{Line, LineError};
-use super::pool::{Home, Slot};
+use super::pool::Slot;
 use super::position::Position;
 use super::roll::{End, Member};
 use super::state::State;
@@ -89,7 +90,7 @@ pub(crate) struct Session {
     /// What the connection it held is gone with; it is made again before the next statement.
     severed: bool,
     /// Where its last connections are kept for it.
-    homes: [Option<(Weak<Slot>, Home)>; 2],
+    homes: station::Homes,
     /// The server of its last statement.
     last: Weak<Slot>,
     past: Past,

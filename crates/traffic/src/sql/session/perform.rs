@@ -11,6 +11,7 @@ use crate::sql::state::Path;
 use crate::sql::wire::command;
 use crate::sql::wire::packet;
 use crate::sql::wire::response::Reply;
+use crate::sql::worker::NoConnection;
 use std::future::poll_fn;
 use std::time::Instant;
 
@@ -94,7 +95,7 @@ impl Session {
             let target = self.target(work, patience);
             let replica = matches!(target, Target::Replica(_));
             if let Err(no) = self.station(work, target).await {
-                if replica {
+                if replica && !matches!(no, NoConnection::Ended) {
                     patience = false;
                     continue;
                 }
