@@ -387,6 +387,14 @@ impl Session {
         })
     }
 
+    /// The rows of a statement of the text protocol, whatever they are.
+    pub fn try_rows(&mut self, sql: &str) -> mysql_async::Result<Vec<mysql_async::Row>> {
+        let Session { conn, runtime } = self;
+        runtime.block_on(async {
+            tokio::time::timeout(DEADLINE, conn.query(sql)).await.expect("an answer in time")
+        })
+    }
+
     /// The rows of a statement of the text protocol.
     pub fn rows<R: FromRow + Send + 'static>(&mut self, sql: &str) -> Vec<R> {
         let Session { conn, runtime } = self;

@@ -261,6 +261,8 @@ pub struct Lone {
     pub value: ContextValue,
     /// The name of the result's column as the server would give it.
     pub label: Span,
+    /// It is asked for as a variable: `@@identity`.
+    pub variable: bool,
 }
 
 /// Which server a hint asks for.

@@ -341,11 +341,17 @@ impl Cursor<'_> {
     fn lock(&mut self) {
         let word = self.word();
         self.bump();
+        let tables = matches!(self.word(), Word::Table | Word::Tables);
         let ends = word == Word::Unlock
             || (word == Word::Backup && matches!(self.word(), Word::Unlock))
             || (word == Word::Backup && self.eat(Word::Stage) && self.word() == Word::End);
-        let (kind, effect) =
-            if ends { (Kind::Unlock, Effects::UNLOCKS_TABLES) } else { (Kind::Lock, Effects::TABLE_LOCK) };
+        // What ends one kind of lock leaves those of the others: only that of tables is told apart.
+        let (kind, effect) = match (ends, tables) {
+            (true, true) => (Kind::Unlock, Effects::UNLOCKS_TABLES),
+            (true, false) => (Kind::Unlock, Effects::NONE),
+            (false, true) => (Kind::Lock, Effects::TABLE_LOCK),
+            (false, false) => (Kind::Lock, Effects::TABLE_LOCK.union(Effects::UNKNOWN)),
+        };
         self.is(kind, Reason::TableLock, effect.union(Effects::IMPLICIT_COMMIT));
         self.skip();
     }

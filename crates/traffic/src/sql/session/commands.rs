@@ -28,6 +28,15 @@ impl Session {
         }
     }
 
+    /// Answers OK to a statement.
+    pub(super) async fn okay_statement(&mut self) -> Result<(), Over> {
+        let Past { last_insert_id, found_rows, .. } = self.past;
+        self.past = Past { last_insert_id, found_rows, ..Past::default() };
+        self.unshared = true;
+        self.diagnostics = Vec::new();
+        self.okay().await
+    }
+
     /// Answers OK.
     pub(super) async fn okay(&mut self) -> Result<(), Over> {
         let packet = OkPacket { status: self.status, ..OkPacket::default() };
@@ -47,6 +56,8 @@ impl Session {
         self.transcript.end();
         self.statements.clear();
         self.past = Past::default();
+        self.unshared = false;
+        self.diagnostics = Vec::new();
         self.hint = super::Hint::default();
         self.state = self.initial.clone();
         self.dialect = self.initial_dialect;

@@ -34,7 +34,7 @@ impl Session {
             outcome = self.worker.kill(session, query_only, None).await;
         }
         match outcome {
-            Some(KillOutcome::Done) => self.okay().await,
+            Some(KillOutcome::Done) => self.okay_statement().await,
             Some(KillOutcome::Denied) => {
                 let message = format!("You are not owner of thread {session}");
                 self.refuse(1, 1095, b"HY000", &message).await

@@ -68,18 +68,30 @@ impl Session {
     /// Decides where `work` runs. Without `patience` no replica is waited for, nor tried again.
     pub(super) fn target(&mut self, work: &Work, patience: bool) -> Target {
         self.need = Position::default();
+        let reads = work.verdict.reads;
+        let last = self.last.upgrade().filter(|slot| !slot.is_retired() && self.keeps_last());
+        let last = last.filter(|slot| work.only_reads() || self.is_primary(slot));
+        self.prime = last.is_none() && reads.intersects(Reads::LAST_STATEMENT.without(Reads::LAST_INSERT_ID));
         if self.held.is_some() && self.is_bound() {
             return Target::Held;
         }
-        if work.verdict.reads.intersects(Reads::LAST_STATEMENT)
-            && let Some(slot) = self.last.upgrade().filter(|slot| !slot.is_retired())
+        if let Some(slot) =
+            last.filter(|slot| reads.intersects(Reads::LAST_STATEMENT) && !self.is_primary(slot))
         {
             return Target::Last(slot);
+        }
+        if self.prime && work.verdict.kind != Kind::Several {
+            // Asked in a way that only a connection can answer: from now on the session keeps its own.
+            self.pins.look_back();
         }
         if !patience || !self.may_read_elsewhere(work) {
             return Target::Primary;
         }
         self.replica(work).map_or(Target::Primary, Target::Replica)
+    }
+
+    fn is_primary(&self, slot: &Rc<Slot>) -> bool {
+        self.worker.routed().primary.as_ref().is_some_and(|primary| Rc::ptr_eq(primary, slot))
     }
 
     fn may_read_elsewhere(&self, work: &Work) -> bool {
@@ -168,6 +180,9 @@ impl Session {
 
     /// Whether the connection of the last statement is held, or kept for the session.
     pub(super) fn keeps_last(&self) -> bool {
+        if self.unshared {
+            return false;
+        }
         self.held.is_some()
             || self
                 .last
@@ -265,8 +280,8 @@ impl Session {
             self.held = Some(Held { backend, primary: false });
             return Ok(());
         }
-        // Somebody else has needed it. What can be set again is; whoever asks in a way that needs more keeps
-        // its connection from now on.
+        // It has just been closed.
+        self.prime = true;
         self.pins.look_back();
         self.station_primary(work).await
     }
