@@ -40,6 +40,10 @@ pub enum Order {
     /// [`socket_names::WEB_FACE`] and [`socket_names::APP_FACE`], in this order, as `SCM_RIGHTS`; from a
     /// splitter those of [`socket_names::SQL_TCP`] and [`socket_names::SQL_UNIX`].
     Listeners,
+    /// To a splitter: end this session of yours, which a client of another splitter names.
+    Kill(KillOrder),
+    /// To a splitter: what became of the `Kill` it asked for.
+    Killed(KillAnswer),
 }
 
 /// From a role to the daemon: at every change of what it acknowledges or ejects or when a drained
@@ -77,6 +81,66 @@ pub struct SqlReport {
     pub instances: BTreeMap<InstanceId, SqlInstanceReport>,
     /// The statements that took the most time since the role started, at most [`DIGESTS_MAX`].
     pub digests: Vec<DigestReport>,
+    /// Sessions of other splitters that clients of this one end. Each stands in one report only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kills: Vec<KillOrder>,
+    /// What became of those that other splitters asked for, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub killed: Vec<KillAnswer>,
+}
+
+/// The bits of a connection id below those that say which splitter gave it.
+pub const PLACE_SHIFT: u32 = 28;
+
+/// What stands in the highest bits of every connection id that the splitter of this number gives: 1 to 15,
+/// so that no id of a client's is also the small number of a server's own.
+pub fn splitter_place(splitter: InstanceId) -> u8 {
+    (splitter.number % 15) as u8 + 1
+}
+
+/// A `KILL` of a session that is another splitter's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KillOrder {
+    /// The asking splitter's own number for it.
+    pub ticket: u64,
+    /// The place of the asking splitter, see [`splitter_place`].
+    pub from: u8,
+    /// The connection id.
+    pub session: u32,
+    /// Only its statement.
+    pub query_only: bool,
+    /// Only if it is this user's; anybody's where there is none.
+    pub owner: Option<String>,
+}
+
+impl KillOrder {
+    /// The place of the splitter that gave the session its id.
+    pub fn to(&self) -> u8 {
+        (self.session >> PLACE_SHIFT) as u8
+    }
+}
+
+/// What became of a [`KillOrder`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KillAnswer {
+    /// Its number.
+    pub ticket: u64,
+    /// Whose number that is.
+    pub from: u8,
+    /// What became of it.
+    pub outcome: KillOutcome,
+}
+
+/// What became of a `KILL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KillOutcome {
+    /// The session, or its statement, ends.
+    Done,
+    /// It is another user's.
+    Denied,
+    /// There is no such session.
+    Unknown,
 }
 
 /// The most rows of [`SqlReport::digests`].

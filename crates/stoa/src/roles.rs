@@ -70,7 +70,7 @@ pub(crate) fn splitter(
     let config = SqlRoleConfig {
         sockets,
         threads,
-        place: (name.number % 16) as u8,
+        place: stoa_model::control::splitter_place(name),
         accounts: accounts.into_iter().map(account).collect(),
         observer: Some(account(observer)),
         settings: splitting(&rules),

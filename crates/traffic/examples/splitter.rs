@@ -38,7 +38,7 @@ fn main() -> Result<(), Failure> {
             control: UnixListener::bind(&control)?,
         },
         threads: std::env::var("THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(1),
-        place: 0,
+        place: 1,
         accounts: vec![Account { user, password: Password::new(password), schema: None }],
         observer: None,
         settings: Settings { freshness, ..Settings::default() },

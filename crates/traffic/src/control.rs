@@ -84,7 +84,8 @@ impl Client {
         }
     }
 
-    async fn order(&mut self, order: &Order) -> Result<(), ControlError> {
+    /// Sends an order.
+    pub async fn order(&mut self, order: &Order) -> Result<(), ControlError> {
         self.wire.push(&serde_json::to_vec(order)?)?;
         self.wire.flush().await
     }

@@ -1,17 +1,18 @@
-//! Links to the balancer roles: routes go out, reports come in.
+//! Links to the roles: routes go out, reports come in, and what splitters ask of one another passes through.
 //!
 //! One task a role. A link that breaks is made again for as long as the role's process lives; what the
 //! role said last keeps its age, so that silence is never read as health.
 
+use super::between::Between;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use stoa_model::control::Report;
+use stoa_model::control::{Order, Report};
 use stoa_model::{Endpoint, InstanceId, Routes, Time};
 use stoa_tiers::host::clock;
 use stoa_traffic::http::control::Client;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// How long to wait before a broken link is made again.
@@ -23,6 +24,7 @@ pub(crate) struct Links {
     reports: Arc<Mutex<BTreeMap<InstanceId, Heard>>>,
     tasks: Mutex<BTreeMap<InstanceId, (Time, JoinHandle<()>)>>,
     wake: Arc<Notify>,
+    between: Arc<Between>,
 }
 
 /// The last report of a role.
@@ -44,6 +46,7 @@ impl Links {
             reports: Arc::default(),
             tasks: Mutex::default(),
             wake,
+            between: Arc::default(),
         }
     }
 
@@ -82,10 +85,18 @@ impl Links {
     }
 
     fn link(&self, id: InstanceId, started: Time, socket: PathBuf) -> JoinHandle<()> {
-        let (mut routes, reports, wake) = (self.routes.subscribe(), self.reports.clone(), self.wake.clone());
+        let mut routes = self.routes.subscribe();
+        let mut orders = self.between.open(id);
+        let link = Link {
+            id,
+            started,
+            reports: self.reports.clone(),
+            wake: self.wake.clone(),
+            between: self.between.clone(),
+        };
         tokio::spawn(async move {
             loop {
-                if let Err(error) = converse(id, started, &socket, &mut routes, &reports, &wake).await {
+                if let Err(error) = link.converse(&socket, &mut routes, &mut orders).await {
                     tracing::debug!("{id}: {error}");
                 }
                 tokio::time::sleep(AGAIN).await;
@@ -94,33 +105,49 @@ impl Links {
     }
 }
 
-async fn converse(
+/// One role's end of it.
+struct Link {
     id: InstanceId,
     started: Time,
-    socket: &std::path::Path,
-    routes: &mut watch::Receiver<Routes>,
-    reports: &Mutex<BTreeMap<InstanceId, Heard>>,
-    wake: &Notify,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut client = Client::connect(socket).await?;
-    routes.mark_changed();
-    loop {
-        tokio::select! {
-            changed = routes.changed() => {
-                changed?;
-                let now = routes.borrow_and_update().clone();
-                // Generation 0 is "nothing decided yet": a role that serves keeps what it has.
-                if now.generation.0 > 0 {
-                    client.send_routes(&now).await?;
+    reports: Arc<Mutex<BTreeMap<InstanceId, Heard>>>,
+    wake: Arc<Notify>,
+    between: Arc<Between>,
+}
+
+impl Link {
+    async fn converse(
+        &self,
+        socket: &Path,
+        routes: &mut watch::Receiver<Routes>,
+        orders: &mut mpsc::Receiver<Order>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut client = Client::connect(socket).await?;
+        routes.mark_changed();
+        loop {
+            tokio::select! {
+                changed = routes.changed() => {
+                    changed?;
+                    let now = routes.borrow_and_update().clone();
+                    // Generation 0 is "nothing decided yet": a role that serves keeps what it has.
+                    if now.generation.0 > 0 {
+                        client.send_routes(&now).await?;
+                    }
                 }
+                // The other end lives as long as this link is kept.
+                Some(order) = orders.recv() => client.order(&order).await?,
+                report = client.next_report() => self.hear(report?),
             }
-            report = client.next_report() => {
-                let heard = Heard { started, at: clock::now(), report: report? };
-                let before = reports.lock().unwrap_or_else(PoisonError::into_inner).insert(id, heard.clone());
-                if before.is_none_or(|before| says_something_new(&before.report, &heard.report)) {
-                    wake.notify_one();
-                }
-            }
+        }
+    }
+
+    fn hear(&self, mut report: Report) {
+        self.between.pass(self.id, &mut report);
+        let heard = Heard { started: self.started, at: clock::now(), report };
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = reports.insert(self.id, heard.clone());
+        drop(reports);
+        if before.is_none_or(|before| says_something_new(&before.report, &heard.report)) {
+            self.wake.notify_one();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The daemon: agent, controller and API of a site in one process, and how it is started.
 
 pub(crate) mod agent;
+mod between;
 mod checks;
 pub(crate) mod controller;
 mod faces;

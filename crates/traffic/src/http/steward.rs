@@ -117,6 +117,8 @@ impl Steward {
         loop {
             tokio::select! {
                 frame = wire.next() => match serde_json::from_slice(&frame?)? {
+                    // For a splitter.
+                    Order::Kill(_) | Order::Killed(_) => {}
                     Order::Routes(routes) => self.apply(&routes),
                     Order::Listeners => {
                         let report = serde_json::to_vec(&self.report())?;

@@ -2,7 +2,7 @@
 
 use super::wire::compress::{CompressError, Compressed, Method};
 use super::wire::packet::FULL;
-use super::wire::stream::{Socket, Stream as Wire};
+use super::wire::stream::{Socket, Stream as Wire, host_of};
 use super::wire::tls::Acceptor;
 use crate::stream::Stream;
 use std::io;
@@ -62,6 +62,16 @@ impl Client {
         let (raw, plain, out) = (Vec::new(), Vec::new(), Vec::new());
         *self = Client::Compressed(Box::new(Squeezed { below, codec, raw, plain, at: 0, out, written: 0 }));
         Ok(())
+    }
+
+    /// Where the client is, as a server names it in its messages.
+    pub(crate) fn host(&self) -> String {
+        match self {
+            Client::Plain(Stream::Tcp(stream)) => host_of(stream),
+            Client::Encrypted(stream) => stream.host(),
+            Client::Compressed(squeezed) => squeezed.below.host(),
+            Client::Plain(Stream::Unix(_)) | Client::Nowhere => "localhost".to_owned(),
+        }
     }
 
     /// Ready when there may be something to read. Needs no buffer for a plain connection; another cannot say,

@@ -20,6 +20,7 @@ pub(crate) mod asker;
 pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod identity;
+pub(crate) mod killing;
 pub(crate) mod line;
 pub(crate) mod listener;
 pub(crate) mod pool;

@@ -1,5 +1,6 @@
 //! A splitter role from its start to its end: threads, the control socket, and the drain at SIGTERM.
 
+use super::killing::Errand;
 use super::prober;
 pub use super::settings::{DigestLimits, Freshness, Settings};
 use super::steward::Steward;
@@ -45,7 +46,7 @@ pub struct SqlRoleConfig {
     pub sockets: Sockets,
     /// How many threads serve; each is busy on one core at most.
     pub threads: usize,
-    /// Which of the site's splitters this is, 0 to 15: clients of two of them never get the same
+    /// Which of the site's splitters this is, 1 to 15: clients of two of them never get the same
     /// connection id.
     pub place: u8,
     /// Who may log in. The first is also who asks the servers how far they are.
@@ -125,6 +126,8 @@ async fn serve(config: SqlRoleConfig, shutdown: impl Future<Output = ()>) -> Res
         return Err(SqlRoleError::NoAccount);
     }
     let threads = threads.max(1);
+    // Ids below those of the first place are the servers' own.
+    let place = place.clamp(1, 15);
     let drain_most = settings.drain + LAST_GRACE;
     for (socket, set) in [
         ("sql", tcp.set_nonblocking(true)),
@@ -138,11 +141,13 @@ async fn serve(config: SqlRoleConfig, shutdown: impl Future<Output = ()>) -> Res
     let shared = Shared::new(settings, accounts, observer, acceptor, place, threads);
     let (ended, mut any_ended) = mpsc::unbounded_channel::<()>();
     let (senders, commands): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::unbounded_channel()).unzip();
+    let (errand, errands) = mpsc::unbounded_channel();
     let mut running = Vec::new();
     for (index, commands) in commands.into_iter().enumerate() {
         let tcp = tcp.try_clone().map_err(|source| SqlRoleError::Socket { socket: "sql", source })?;
         let unix = unix.try_clone().map_err(|source| SqlRoleError::Socket { socket: "sql-unix", source })?;
-        let thread = Thread { index, shared: shared.clone(), siblings: senders.clone(), top: top.clone() };
+        let (shared, siblings, top, errands) = (shared.clone(), senders.clone(), top.clone(), errand.clone());
+        let thread = Thread { index, shared, siblings, errands, top };
         running.push(thread.start((tcp, unix), commands, ended.clone())?);
     }
     drop(ended);
@@ -150,6 +155,7 @@ async fn serve(config: SqlRoleConfig, shutdown: impl Future<Output = ()>) -> Res
         .map_err(|source| SqlRoleError::Socket { socket: "control", source })?;
     let steward = Steward::new(shared.clone(), senders, (tcp, unix), top);
     spawn_local(steward.clone().listen(control));
+    spawn_local(steward.clone().run_errands(errands));
     spawn_local(prober::probe(shared, steward.clone()));
     let early = tokio::select! {
         () = shutdown => false,
@@ -173,6 +179,7 @@ struct Thread {
     index: usize,
     shared: Arc<Shared>,
     siblings: Vec<mpsc::UnboundedSender<Command>>,
+    errands: mpsc::UnboundedSender<Errand>,
     top: Arc<Top>,
 }
 
@@ -194,7 +201,7 @@ impl Thread {
             runtime.block_on(async {
                 let tcp = tokio::net::TcpListener::from_std(tcp)?;
                 let unix = tokio::net::UnixListener::from_std(unix)?;
-                let worker = Worker::new(self.shared, self.index, self.siblings, self.top);
+                let worker = Worker::new(self.shared, self.index, (self.siblings, self.errands), self.top);
                 Rc::new(worker).work(tcp, unix, commands).await;
                 Ok(())
             })

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
+use stoa_model::control::{KillOutcome, PLACE_SHIFT};
 use tokio::sync::Notify;
 
 /// A session without a statement for so long is at rest.
@@ -16,11 +17,16 @@ const REST: Duration = Duration::from_secs(1);
 /// Bits of the number within a thread.
 const NUMBER_BITS: u32 = 22;
 /// Bits of the thread's number.
-const THREAD_BITS: u32 = 6;
+const THREAD_BITS: u32 = PLACE_SHIFT - NUMBER_BITS;
 
 /// The thread, of a splitter's, that gave a session this id.
 pub(crate) fn thread_of(id: u32) -> usize {
     (id >> NUMBER_BITS & ((1 << THREAD_BITS) - 1)) as usize
+}
+
+/// The splitter that gave a session this id; 0 for an id that only a server can have given.
+pub(crate) fn place_of(id: u32) -> u8 {
+    (id >> PLACE_SHIFT) as u8
 }
 
 /// The sessions of one thread.
@@ -38,6 +44,8 @@ pub(crate) struct Roll {
 pub(crate) struct Entry {
     /// What it is told to do.
     order: Cell<Option<End>>,
+    /// As whom it has logged in.
+    account: Cell<Option<usize>>,
     /// Since when it has had no statement; none while it has one.
     idle_since: Cell<Option<Instant>>,
     /// Since when it has had the one it has.
@@ -70,7 +78,7 @@ impl Roll {
     /// For a thread of a splitter.
     pub(crate) fn new(place: u8, thread: usize) -> Self {
         let thread = thread as u32 & ((1 << THREAD_BITS) - 1);
-        let prefix = (u32::from(place) & 0xF) << (NUMBER_BITS + THREAD_BITS) | thread << NUMBER_BITS;
+        let prefix = (u32::from(place) & 0xF) << PLACE_SHIFT | thread << NUMBER_BITS;
         Roll { emptied: Notify::new(), prefix, next: Cell::new(0), open: RefCell::default() }
     }
 
@@ -99,27 +107,25 @@ impl Roll {
         }
     }
 
-    /// Whether an id was given by this splitter, on whichever thread.
-    pub(crate) fn is_of_this_role(&self, id: u32) -> bool {
-        id >> (NUMBER_BITS + THREAD_BITS) == self.prefix >> (NUMBER_BITS + THREAD_BITS)
-    }
-
     /// How many there are.
     pub(crate) fn open(&self) -> usize {
         self.open.borrow().len()
     }
 
-    /// Ends a session or its statement; whether it is one of these.
-    pub(crate) fn kill(&self, id: u32, query_only: bool) -> bool {
+    /// Ends a session or its statement, where it is one of these, and this owner's if one is named.
+    pub(crate) fn kill(&self, id: u32, query_only: bool, owner: Option<usize>) -> KillOutcome {
         let open = self.open.borrow();
-        let Some(entry) = open.get(&id) else { return false };
+        let Some(entry) = open.get(&id) else { return KillOutcome::Unknown };
+        if owner.is_some() && entry.account.get() != owner {
+            return KillOutcome::Denied;
+        }
         let end = if query_only { End::Statement } else { End::Session };
         // A statement is killed only where there is one.
         if end == End::Session || entry.idle_since.get().is_none() {
             entry.order.set(Some(end));
             entry.wake();
         }
-        true
+        KillOutcome::Done
     }
 
     /// Has every session look around.
@@ -164,6 +170,11 @@ impl Member {
         if !own.as_ref().is_some_and(|own| own.will_wake(waker)) {
             *own = Some(waker.clone());
         }
+    }
+
+    /// It has logged in.
+    pub(crate) fn is(&self, account: usize) {
+        self.entry.account.set(Some(account));
     }
 
     /// What it has been told.
@@ -211,27 +222,32 @@ mod tests {
 
     #[test]
     fn ids_of_two_splitters_and_threads_differ() {
-        let rolls = [Roll::new(0, 0), Roll::new(0, 1), Roll::new(1, 0)];
+        let rolls = [Roll::new(1, 0), Roll::new(1, 1), Roll::new(2, 0)];
         let ids: Vec<u32> = rolls.iter().flat_map(|roll| [roll.join().id, roll.join().id]).collect();
         let mut unlike = ids.clone();
         unlike.sort_unstable();
         unlike.dedup();
         assert_eq!(unlike.len(), 6, "{ids:?}");
-        assert!(!ids.contains(&0));
+        assert_eq!(ids.iter().map(|id| place_of(*id)).collect::<Vec<_>>(), [1, 1, 1, 1, 2, 2]);
+        assert_eq!(ids.iter().map(|id| thread_of(*id)).collect::<Vec<_>>(), [0, 0, 1, 1, 0, 0]);
     }
 
     #[test]
     fn only_a_session_with_a_statement_has_one_to_kill() {
-        let roll = Roll::new(0, 0);
+        let roll = Roll::new(1, 0);
         let member = roll.join();
         member.idle(Instant::now());
-        assert!(roll.kill(member.id, true));
+        assert_eq!(roll.kill(member.id, true, None), KillOutcome::Done);
         assert_eq!(member.order(), None);
         member.busy(Instant::now());
-        assert!(roll.kill(member.id, true));
+        assert_eq!(roll.kill(member.id, true, Some(3)), KillOutcome::Denied, "it has not logged in");
+        member.is(3);
+        assert_eq!(roll.kill(member.id, true, Some(4)), KillOutcome::Denied);
+        assert_eq!(member.order(), None);
+        assert_eq!(roll.kill(member.id, true, Some(3)), KillOutcome::Done);
         assert_eq!(member.order(), Some(End::Statement));
         member.obeyed();
-        assert!(!roll.kill(member.id + 1, false));
+        assert_eq!(roll.kill(member.id + 1, false, None), KillOutcome::Unknown);
         assert_eq!(member.order(), None);
         let at_once = Settings { idle: Duration::ZERO, ..Settings::default() };
         roll.expire(Instant::now() + Duration::from_secs(1), &at_once);

@@ -3,6 +3,7 @@
 //!
 //! Decides which server is the same as before. Runs on a thread of its own, off the statements.
 
+use super::killing::{self, Errand, Killings};
 use super::table::{Shared, Table, Upstream};
 use super::top::Top;
 use super::worker::Command;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use stoa_model::Routes;
-use stoa_model::control::{Order, Report, SqlReport, UpstreamReport};
+use stoa_model::control::{KillAnswer, KillOrder, Order, Report, SqlReport, UpstreamReport};
 use stoa_model::routes::Route;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -43,6 +44,7 @@ pub(crate) struct Steward {
     /// Servers that were routed to and may still hold something.
     former: RefCell<Vec<Arc<Upstream>>>,
     top: Arc<Top>,
+    killings: Killings,
 }
 
 impl Steward {
@@ -61,6 +63,7 @@ impl Steward {
             table: RefCell::default(),
             former: RefCell::default(),
             top,
+            killings: Killings::default(),
         })
     }
 
@@ -98,7 +101,22 @@ impl Steward {
         }
     }
 
-    async fn converse(&self, stream: UnixStream) -> Result<(), ControlError> {
+    /// Takes what threads want asked of other splitters.
+    pub(crate) async fn run_errands(self: Rc<Self>, mut errands: mpsc::UnboundedReceiver<Errand>) {
+        while let Some(errand) = errands.recv().await {
+            self.killings.ask(self.shared.place, errand);
+            self.shared.news.send_replace(());
+        }
+    }
+
+    /// Another splitter's client ends a session of this one.
+    async fn kill(self: Rc<Self>, order: KillOrder) {
+        let outcome = killing::carry_out(&order, &self.shared, &self.threads).await;
+        self.killings.answer(KillAnswer { ticket: order.ticket, from: order.from, outcome });
+        self.shared.news.send_replace(());
+    }
+
+    async fn converse(self: &Rc<Self>, stream: UnixStream) -> Result<(), ControlError> {
         let mut wire = Wire::new(stream);
         let mut news = self.shared.news.subscribe();
         let mut tick = tokio::time::interval(REPORT_EVERY);
@@ -107,6 +125,8 @@ impl Steward {
             tokio::select! {
                 frame = wire.next() => match serde_json::from_slice(&frame?)? {
                     Order::Routes(routes) => self.apply(&routes),
+                    Order::Kill(order) => drop(spawn_local(self.clone().kill(order))),
+                    Order::Killed(answer) => self.killings.answered(answer),
                     Order::Listeners => {
                         let report = serde_json::to_vec(&self.report())?;
                         wire.send_with(&report, &[self.tcp.as_fd(), self.unix.as_fd()]).await?;
@@ -207,6 +227,7 @@ impl Steward {
             );
             sql.instances.insert(upstream.id, told);
         }
+        self.killings.report(&mut sql);
         report.sql = Some(sql);
         report
     }

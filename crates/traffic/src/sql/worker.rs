@@ -7,6 +7,7 @@
 use super::asker::{self, Asker};
 use super::backend::{Backend, OpenError};
 use super::digest::Digest;
+use super::killing::{self, Errand};
 use super::listener;
 use super::pool::{Home, Slot, Want};
 use super::roll::{self, Roll};
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use stoa_model::Term;
+use stoa_model::control::KillOutcome;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How often unused connections and idle sessions are looked through.
@@ -46,8 +48,10 @@ pub(crate) enum Command {
         session: u32,
         /// Only the statement.
         query_only: bool,
-        /// Told whether it is there.
-        known: oneshot::Sender<bool>,
+        /// Only if it is this account's.
+        owner: Option<usize>,
+        /// Told what became of it.
+        known: oneshot::Sender<KillOutcome>,
     },
     /// Accept nothing more, end what is open, then end.
     Drain,
@@ -82,6 +86,9 @@ pub(crate) enum NoConnection {
     /// The server could not be connected to.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The client has gone, or its statement or session was ended, while it waited.
+    #[error("nobody waits for it any more")]
+    Ended,
 }
 
 /// One thread of a role.
@@ -98,6 +105,7 @@ pub(crate) struct Worker {
     /// Told when the routes change.
     pub(crate) changed: Notify,
     siblings: Vec<mpsc::UnboundedSender<Command>>,
+    errands: mpsc::UnboundedSender<Errand>,
     top: Arc<Top>,
     routed: RefCell<Rc<Routed>>,
     slots: RefCell<Vec<Rc<Slot>>>,
@@ -115,7 +123,7 @@ impl Worker {
     pub(crate) fn new(
         shared: Arc<Shared>,
         index: usize,
-        siblings: Vec<mpsc::UnboundedSender<Command>>,
+        (siblings, errands): (Vec<mpsc::UnboundedSender<Command>>, mpsc::UnboundedSender<Errand>),
         top: Arc<Top>,
     ) -> Self {
         let roll = Roll::new(shared.place, index);
@@ -126,6 +134,7 @@ impl Worker {
             asker: Asker::default(),
             changed: Notify::new(),
             siblings,
+            errands,
             top,
             routed: RefCell::default(),
             slots: RefCell::default(),
@@ -169,9 +178,9 @@ impl Worker {
     fn obey(&self, command: Command) {
         match command {
             Command::Routes(table) => self.install(&table),
-            Command::Kill { session, query_only, known } => {
+            Command::Kill { session, query_only, owner, known } => {
                 // Who asked may have gone.
-                let _ = known.send(self.roll.kill(session, query_only));
+                let _ = known.send(self.roll.kill(session, query_only, owner));
             }
             Command::Drain => {}
         }
@@ -317,13 +326,27 @@ impl Worker {
         }
     }
 
-    /// Passes a `KILL` on to the thread that gave the session its id; whether it is there.
-    pub(crate) async fn kill(&self, session: u32, query_only: bool) -> bool {
-        let Some(thread) = self.siblings.get(roll::thread_of(session)) else { return false };
+    /// Passes a `KILL` on to the thread, of this splitter or another, that gave the session its id. None
+    /// where the other splitter did not answer in time.
+    pub(crate) async fn kill(
+        &self,
+        session: u32,
+        query_only: bool,
+        owner: Option<usize>,
+    ) -> Option<KillOutcome> {
         let (known, answer) = oneshot::channel();
+        if roll::place_of(session) != self.shared.place {
+            let owner = owner.and_then(|at| Some(self.shared.accounts.get(at)?.user.clone()));
+            // Received as long as the role lives.
+            let _ = self.errands.send(Errand { session, query_only, owner, known });
+            return tokio::time::timeout(killing::PATIENCE, answer).await.ok()?.ok();
+        }
+        let Some(thread) = self.siblings.get(roll::thread_of(session)) else {
+            return Some(KillOutcome::Unknown);
+        };
         // A thread that is gone has no session, and answers nothing.
-        let _ = thread.send(Command::Kill { session, query_only, known });
-        answer.await.unwrap_or(false)
+        let _ = thread.send(Command::Kill { session, query_only, owner, known });
+        Some(answer.await.unwrap_or(KillOutcome::Unknown))
     }
 
     /// A connection to `slot` that is free at once.

@@ -3,6 +3,8 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod classic;
+
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, OptsBuilder};
 use std::net::{SocketAddr, TcpListener};
@@ -11,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use stoa_model::control::Report;
+use stoa_model::control::{Order, Report};
 use stoa_model::routes::{Route, SqlRoutes};
 use stoa_model::{Endpoint, Generation, InstanceId, Routes, Term, Tier, Time};
 use stoa_traffic::control::Client;
@@ -231,6 +233,12 @@ impl Splitter {
     }
 
     pub fn without_routes(settings: Settings, threads: usize) -> Splitter {
+        let accounts = vec![Account { user: USER.into(), password: Password::new(PASSWORD), schema: None }];
+        Splitter::at(1, settings, threads, accounts)
+    }
+
+    /// The splitter of this place.
+    pub fn at(place: u8, settings: Settings, threads: usize, accounts: Vec<Account>) -> Splitter {
         let dir = TempDir::new().unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = tcp.local_addr().unwrap();
@@ -242,8 +250,8 @@ impl Splitter {
                 control: UnixListener::bind(&control).unwrap(),
             },
             threads,
-            place: 0,
-            accounts: vec![Account { user: USER.into(), password: Password::new(PASSWORD), schema: None }],
+            place,
+            accounts,
             observer: Some(Account { user: "observer".into(), password: Password::new("o"), schema: None }),
             settings,
         };
@@ -287,6 +295,28 @@ impl Splitter {
                 return report;
             }
             assert!(Instant::now() < until, "never reported, last was {report:#?}");
+        }
+    }
+
+    /// Does what the daemon does between two splitters, until `done`.
+    pub fn pass_between(pair: &mut [Splitter; 2], done: impl Fn() -> bool) {
+        let until = Instant::now() + DEADLINE;
+        while !done() {
+            assert!(Instant::now() < until, "they never came to an end with it");
+            for at in [0, 1] {
+                let Splitter { runtime, client, .. } = &mut pair[at];
+                let next = runtime.block_on(async {
+                    tokio::time::timeout(Duration::from_millis(20), client.next_report()).await
+                });
+                let Ok(report) = next else { continue };
+                let sql = report.unwrap().sql.unwrap();
+                let kills = sql.kills.into_iter().map(Order::Kill);
+                let orders: Vec<Order> = kills.chain(sql.killed.into_iter().map(Order::Killed)).collect();
+                let Splitter { runtime, client, .. } = &mut pair[1 - at];
+                for order in orders {
+                    runtime.block_on(client.order(&order)).unwrap();
+                }
+            }
         }
     }
 
@@ -356,6 +386,14 @@ impl Session {
         let Session { conn, runtime } = self;
         runtime.block_on(async {
             tokio::time::timeout(DEADLINE, conn.query_drop(sql)).await.expect("an answer in time")
+        })
+    }
+
+    /// The rows of a statement of the text protocol, whatever they are.
+    pub fn try_rows(&mut self, sql: &str) -> mysql_async::Result<Vec<mysql_async::Row>> {
+        let Session { conn, runtime } = self;
+        runtime.block_on(async {
+            tokio::time::timeout(DEADLINE, conn.query(sql)).await.expect("an answer in time")
         })
     }
 

@@ -79,6 +79,8 @@ mod tests {
         };
         let id = |number| InstanceId::new(Tier::Database, number);
         let sql = SqlReport {
+            killed: Vec::new(),
+            kills: Vec::new(),
             sessions: 40,
             held: 4,
             waiting: 2,

@@ -33,6 +33,25 @@ pub(super) fn context_variable(token: Token, text: &[u8]) -> Option<ContextValue
     }
 }
 
+/// The values of the session that a statement asks for, in order, where it asks for nothing else:
+/// `SELECT ROW_COUNT(), LAST_INSERT_ID() AS id`. Allocates: for the few that are answered from memory.
+pub fn lone_values(text: &[u8], dialect: &Dialect) -> Option<Vec<Lone>> {
+    let mut lexer = Lexer::new(text, dialect);
+    if lexer.token().word != Word::Select {
+        return None;
+    }
+    let mut values = Vec::new();
+    loop {
+        let (lone, next) = item(text, 0, &mut lexer)?;
+        values.push(lone);
+        match next.kind {
+            TokenKind::Comma => {}
+            TokenKind::End | TokenKind::Semicolon => return Some(values),
+            _ => return None,
+        }
+    }
+}
+
 /// Reads the statement that begins at `start`.
 pub(super) fn read(text: &[u8], start: usize, dialect: &Dialect) -> Option<Lone> {
     let rest = text.get(start..)?;
@@ -41,9 +60,15 @@ pub(super) fn read(text: &[u8], start: usize, dialect: &Dialect) -> Option<Lone>
     if select.word != Word::Select {
         return None;
     }
+    let (lone, next) = item(rest, start, &mut lexer)?;
+    matches!(next.kind, TokenKind::End | TokenKind::Semicolon).then_some(lone)
+}
+
+/// One value and its alias, and the token behind them.
+fn item(rest: &[u8], start: usize, lexer: &mut Lexer<'_>) -> Option<(Lone, Token)> {
     let first = lexer.token();
     let (value, end) = match first.kind {
-        TokenKind::Word => function(first, &mut lexer)?,
+        TokenKind::Word => function(first, lexer)?,
         TokenKind::SystemVariable => (context_variable(first, rest)?, first.end),
         _ => return None,
     };
@@ -56,9 +81,9 @@ pub(super) fn read(text: &[u8], start: usize, dialect: &Dialect) -> Option<Lone>
         label = alias(token, rest)?;
         token = lexer.token();
     }
-    let over = matches!(token.kind, TokenKind::End | TokenKind::Semicolon);
     let at = |index: usize| u32::try_from(start + index).ok();
-    over.then_some(Lone { value, label: Span { start: at(label.0)?, end: at(label.1)? } })
+    let label = Span { start: at(label.0)?, end: at(label.1)? };
+    Some((Lone { value, label, variable: first.kind == TokenKind::SystemVariable }, token))
 }
 
 /// A call without an argument.

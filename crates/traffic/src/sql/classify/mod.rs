@@ -21,16 +21,19 @@ mod cursor;
 mod effects;
 mod hint;
 mod lone;
+mod made;
 mod set;
 mod settings;
 mod statement;
 mod verbs;
 
 pub use effects::{Effects, Reads};
+pub use lone::lone_values;
+pub use made::{Made, TableName, made};
 pub use set::{Assignment, Assignments, Scope, Value, assignments};
 pub use statement::{
-    Access, Completion, Consistency, ContextValue, Hint, Kill, Kind, Lone, Reason, Route, Span, Statement,
-    Switch, Target, Transaction,
+    Access, Aim, Completion, Consistency, ContextValue, Hint, Kill, Kind, Lone, Reason, Route, Span,
+    Statement, Switch, Target, Transaction,
 };
 
 use super::lexer::{Dialect, Lexer, TokenKind};

@@ -195,9 +195,19 @@ pub struct Completion {
 pub struct Kill {
     /// `KILL QUERY`: the connection lives on.
     pub query_only: bool,
-    /// The connection's id where it is written as a plain number; `None` for anything else (a user, a
-    /// query's id, an expression).
-    pub connection: Option<u64>,
+    /// Whose.
+    pub aim: Aim,
+}
+
+/// Whom a `KILL` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Aim {
+    /// The connection of this id, written as a plain number.
+    Connection(u64),
+    /// `CONNECTION_ID()`.
+    Own,
+    /// Anything else: a user, a query's id, an expression.
+    Other,
 }
 
 /// Whether `SET` turned autocommit on or off.
@@ -251,6 +261,8 @@ pub struct Lone {
     pub value: ContextValue,
     /// The name of the result's column as the server would give it.
     pub label: Span,
+    /// It is asked for as a variable: `@@identity`.
+    pub variable: bool,
 }
 
 /// Which server a hint asks for.

@@ -2,9 +2,9 @@
 
 use super::body::Calls;
 use super::cursor::Cursor;
-use super::statement::{Access, Completion, Kill, Kind, Reason, Transaction};
+use super::statement::{Access, Aim, Completion, Kill, Kind, Reason, Transaction};
 use super::{Effects, Reads};
-use crate::sql::lexer::{TokenKind, Word};
+use crate::sql::lexer::{Call, TokenKind, Word};
 
 /// How many statements may stand in one another: `EXPLAIN SET STATEMENT … FOR EXPLAIN …`.
 const NESTED: u8 = 4;
@@ -341,11 +341,17 @@ impl Cursor<'_> {
     fn lock(&mut self) {
         let word = self.word();
         self.bump();
+        let tables = matches!(self.word(), Word::Table | Word::Tables);
         let ends = word == Word::Unlock
             || (word == Word::Backup && matches!(self.word(), Word::Unlock))
             || (word == Word::Backup && self.eat(Word::Stage) && self.word() == Word::End);
-        let (kind, effect) =
-            if ends { (Kind::Unlock, Effects::UNLOCKS_TABLES) } else { (Kind::Lock, Effects::TABLE_LOCK) };
+        // What ends one kind of lock leaves those of the others: only that of tables is told apart.
+        let (kind, effect) = match (ends, tables) {
+            (true, true) => (Kind::Unlock, Effects::UNLOCKS_TABLES),
+            (true, false) => (Kind::Unlock, Effects::NONE),
+            (false, true) => (Kind::Lock, Effects::TABLE_LOCK),
+            (false, false) => (Kind::Lock, Effects::TABLE_LOCK.union(Effects::UNKNOWN)),
+        };
         self.is(kind, Reason::TableLock, effect.union(Effects::IMPLICIT_COMMIT));
         self.skip();
     }
@@ -378,13 +384,29 @@ impl Cursor<'_> {
         self.bump();
         self.eat_any(&[Word::Hard, Word::Soft]);
         let query_only = self.eat_any(&[Word::Connection, Word::Query]) == Some(Word::Query);
-        let number = self.token;
+        let first = self.token;
         self.bump();
-        let connection = (number.kind == TokenKind::Number && self.over())
-            .then(|| std::str::from_utf8(number.of(self.text)).ok()?.parse().ok())
-            .flatten();
-        self.is(Kind::Kill(Kill { query_only, connection }), Reason::Administration, Effects::NONE);
+        let aim = if first.kind == TokenKind::Number && self.over() {
+            let id = std::str::from_utf8(first.of(self.text)).ok().and_then(|id| id.parse().ok());
+            id.map_or(Aim::Other, Aim::Connection)
+        } else if first.call == Call::ConnectionId && self.empty_call() {
+            Aim::Own
+        } else {
+            Aim::Other
+        };
+        self.is(Kind::Kill(Kill { query_only, aim }), Reason::Administration, Effects::NONE);
         self.skip();
+    }
+
+    /// `()` and the end of the statement.
+    fn empty_call(&mut self) -> bool {
+        for kind in [TokenKind::Open, TokenKind::Close] {
+            if self.token.kind != kind {
+                return false;
+            }
+            self.bump();
+        }
+        self.over()
     }
 
     fn diagnostics(&mut self) {

@@ -1,5 +1,6 @@
 //! Reads what a command is and has it dealt with.
 
+use super::answers::written;
 use super::perform::Work;
 use super::{Arrival, Over, Session};
 use crate::sql::classify::{Kind, Statement, classify};
@@ -55,9 +56,8 @@ impl Session {
                 let work = Work { digest, text, ..work(verdict) };
                 self.query(&work).await
             }
-            Command::Execute { statement, .. } | Command::BulkExecute { statement, .. } => {
-                self.execute(work, statement).await
-            }
+            Command::Execute { statement, cursor } => self.execute(work, statement, cursor == 0).await,
+            Command::BulkExecute { statement, .. } => self.execute(work, statement, false).await,
             Command::Prepare(sql) => {
                 let verdict = classify(sql, &self.dialect);
                 let digest = Some(digest(sql, &self.dialect));
@@ -95,23 +95,27 @@ impl Session {
     }
 
     async fn query(&mut self, work: &Work) -> Result<(), Over> {
+        if work.verdict.count != 1 || !self.is_told_here(work).await? {
+            return self.perform_limited(work).await;
+        }
+        Ok(())
+    }
+
+    /// Answers what the splitter can answer by itself; whether it was such a thing.
+    async fn is_told_here(&mut self, work: &Work) -> Result<bool, Over> {
         match work.verdict.kind {
             Kind::Kill(kill) => {
-                if let Some(id) = kill.connection {
-                    return self.kill(id, kill.query_only).await;
-                }
+                let Some(id) = self.aims_at(kill.aim) else { return Ok(false) };
+                Box::pin(self.kill(id, kill.query_only)).await?;
             }
-            Kind::Select => {
-                if let Some(lone) = work.verdict.lone
-                    && let Some(value) = self.remembered(lone.value)
-                {
-                    let label = lone.label.of(self.text(work)).to_vec();
-                    return self.answer_value(&label, value).await;
-                }
+            Kind::Select if !work.verdict.reads.is_empty() => {
+                let Some(answers) = self.remembered(work) else { return Ok(false) };
+                self.answer_values(&answers, written(work)).await?;
             }
-            _ => {}
+            Kind::ShowWarnings if !self.keeps_last() => Box::pin(self.answer_diagnostics(work)).await?,
+            _ => return Ok(false),
         }
-        self.perform_limited(work).await
+        Ok(true)
     }
 
     /// Has a statement run, unless as many of its kind run as may.
@@ -135,22 +139,43 @@ impl Session {
             kind: Kind::Empty,
             route: work.verdict.route,
             tables: work.verdict.tables,
+            reads: work.verdict.reads,
             hint: work.verdict.hint,
             ..self.nothing()
         };
         let asked = work.verdict;
         let preparing = Work { verdict, digest: None, reply, ..work };
+        let kept = self.keeps_last();
+        let before = (self.past, self.last.clone(), std::mem::take(&mut self.diagnostics));
+        let unshared = self.unshared || !kept;
         self.perform(&preparing).await?;
+        if self.statements.get(number).is_some() {
+            // What the session's last statement left stays; the warnings as long as no table is named.
+            (self.past, self.last, self.diagnostics) = before;
+            self.unshared = unshared;
+            if asked.tables {
+                (self.past.warnings, self.past.errors) = (0, 0);
+                self.diagnostics = Vec::new();
+            }
+        }
         self.statements.amend(number, asked, work.digest);
         Ok(())
     }
 
-    async fn execute(&mut self, work: impl FnOnce(Statement) -> Work, statement: u32) -> Result<(), Over> {
+    async fn execute(
+        &mut self,
+        work: impl FnOnce(Statement) -> Work,
+        statement: u32,
+        at_once: bool,
+    ) -> Result<(), Over> {
         let number = self.statements.meant(statement);
         let Some((verdict, digest)) = self.verdict_of(number) else {
             return self.unknown_statement(number, "mysqld_stmt_execute").await;
         };
         let work = Work { digest: Some(digest), statement: Some(number), ..work(verdict) };
+        if at_once && self.is_told_here(&work).await? {
+            return Ok(());
+        }
         self.perform_limited(&work).await?;
         // What was sent ahead of it is used up.
         self.statements.clear_long(number);

@@ -1,8 +1,9 @@
-//! The commands that few clients ever send: a session begun anew, a change of user, cursors, `KILL`.
+//! The commands that few clients ever send: a session begun anew, a change of user, cursors.
 
 use super::command::Other;
 use super::perform::Work;
 use super::{Over, Past, Session, login};
+use crate::sql::classify::Aim;
 use crate::sql::wire::capability::Capabilities;
 use crate::sql::wire::reply;
 use crate::sql::wire::status::{EofPacket, OkPacket, Status};
@@ -10,7 +11,10 @@ use crate::sql::wire::status::{EofPacket, OkPacket, Status};
 impl Session {
     pub(super) async fn seldom(&mut self, command: Other, work: Work) -> Result<(), Over> {
         match command {
-            Other::Kill(id) => self.kill(id.into(), false).await,
+            Other::Kill(id) => match self.aims_at(Aim::Connection(id.into())) {
+                Some(session) => self.kill(session, false).await,
+                None => self.perform(&work).await,
+            },
             Other::Reset => {
                 self.begin_anew();
                 self.okay().await
@@ -22,6 +26,15 @@ impl Session {
             Other::Administration => self.perform(&work).await,
             Other::Unknown => self.refuse(1, 1047, b"08S01", "Unknown command").await,
         }
+    }
+
+    /// Answers OK to a statement.
+    pub(super) async fn okay_statement(&mut self) -> Result<(), Over> {
+        let Past { last_insert_id, found_rows, .. } = self.past;
+        self.past = Past { last_insert_id, found_rows, ..Past::default() };
+        self.unshared = true;
+        self.diagnostics = Vec::new();
+        self.okay().await
     }
 
     /// Answers OK.
@@ -43,6 +56,8 @@ impl Session {
         self.transcript.end();
         self.statements.clear();
         self.past = Past::default();
+        self.unshared = false;
+        self.diagnostics = Vec::new();
         self.hint = super::Hint::default();
         self.state = self.initial.clone();
         self.dialect = self.initial_dialect;
@@ -95,22 +110,5 @@ impl Session {
             self.set_cursor(number, false);
         }
         Ok(())
-    }
-
-    /// Ends another session, or this one, or a statement.
-    pub(super) async fn kill(&mut self, id: u64, query_only: bool) -> Result<(), Over> {
-        let Some(session) = u32::try_from(id).ok().filter(|id| self.worker.roll.is_of_this_role(*id)) else {
-            return self.refuse(1, 1094, b"HY000", &format!("Unknown thread id: {id}")).await;
-        };
-        if session == self.member.id {
-            let message =
-                if query_only { "Query execution was interrupted" } else { "Connection was killed" };
-            self.refuse(1, if query_only { 1317 } else { 1927 }, b"70100", message).await?;
-            return if query_only { Ok(()) } else { Err(Over) };
-        }
-        if self.worker.kill(session, query_only).await {
-            return self.okay().await;
-        }
-        self.refuse(1, 1094, b"HY000", &format!("Unknown thread id: {id}")).await
     }
 }

@@ -2,10 +2,10 @@
 
 use super::exchange::Expect;
 use super::perform::Work;
-use super::pins::Pins;
+use super::pins::{Pins, Ran};
 use super::{Past, Session};
 use crate::sql::backend::Standing;
-use crate::sql::classify::{Assignment, Effects, Hint, Kind, Value, assignments, is_system_schema};
+use crate::sql::classify::{Assignment, Effects, Hint, Kind, Value, assignments, is_system_schema, made};
 use crate::sql::digest::digest_text;
 use crate::sql::lexer::Dialect;
 use crate::sql::position::{Mark, Position};
@@ -13,6 +13,9 @@ use crate::sql::state::State;
 use crate::sql::top::Count;
 use crate::sql::wire::status::{Change, Status};
 use std::rc::Rc;
+
+/// The number of "You have an error in your SQL syntax".
+const PARSE_ERROR: u16 = 1064;
 
 impl Session {
     /// Takes down what `work`, which has been answered, left behind, and lets its connection go where nothing
@@ -26,10 +29,10 @@ impl Session {
             self.status = outcome.status;
         }
         self.remember(work);
+        let in_transaction = self.status.contains(Status::IN_TRANS);
+        self.pin(work, in_transaction);
         self.take_changes(work);
         self.take_inserted(work);
-        let in_transaction = self.status.contains(Status::IN_TRANS);
-        self.pins.ran(&work.verdict, failed, in_transaction);
         self.take_settings(work, failed);
         self.record(work, before.contains(Status::IN_TRANS));
         if self.expects.contains(&Expect::CaughtUp)
@@ -50,12 +53,33 @@ impl Session {
         }
     }
 
+    /// What ties the session to its connection from now on, or no more.
+    fn pin(&mut self, work: &Work, in_transaction: bool) {
+        let outcome = self.follower.outcome();
+        let code = outcome.error.as_ref().map(|error| error.code);
+        let text = self.statement_text(work);
+        let made = self.pins.need_names(&work.verdict).then(|| made(text, &self.dialect)).flatten();
+        let ran = Ran {
+            failed: code.is_some(),
+            // An unknown first word runs no text that the server might have failed to read later.
+            not_understood: code == Some(PARSE_ERROR)
+                && work.verdict.kind == Kind::Other
+                && outcome.results <= 1,
+            in_transaction,
+            made: made.as_ref(),
+            schema: self.state.schema(),
+        };
+        self.pins.ran(&work.verdict, &ran);
+    }
+
     /// What the next statement may ask for.
     fn remember(&mut self, work: &Work) {
         let outcome = self.follower.outcome();
         let failed = outcome.error.is_some();
         let gives_rows =
             outcome.rows > 0 || matches!(work.verdict.kind, Kind::Select | Kind::Show | Kind::Explain);
+        self.unshared = false;
+        self.diagnostics = Vec::new();
         let affected = i64::try_from(outcome.affected_rows).unwrap_or(i64::MAX);
         self.past = Past {
             last_insert_id: match outcome.last_insert_id {
@@ -63,7 +87,12 @@ impl Session {
                 id => id,
             },
             row_count: if failed || gives_rows { -1 } else { affected },
-            found_rows: if work.verdict.kind == Kind::Select { outcome.rows } else { self.past.found_rows },
+            // What SHOW gives is most often read from a table too.
+            found_rows: if matches!(work.verdict.kind, Kind::Select | Kind::Show) {
+                outcome.rows
+            } else {
+                self.past.found_rows
+            },
             warnings: outcome.warnings,
             errors: failed.into(),
         };

@@ -34,6 +34,8 @@ pub(super) enum Expect {
     Set,
     /// The schema is changed.
     Schema,
+    /// Something runs that leaves what the session's last statement left.
+    Past,
     /// A row comes if the replica has what the session needs to see.
     CaughtUp,
     /// A statement of the client's is prepared here too.
@@ -247,7 +249,7 @@ impl Exchange<'_> {
             self.progress.begun = true;
             link.expect(match expect {
                 Expect::Reset | Expect::Schema => Reply::One,
-                Expect::Set | Expect::CaughtUp => Reply::Results { local_infile: false },
+                Expect::Set | Expect::Past | Expect::CaughtUp => Reply::Results { local_infile: false },
                 Expect::Prepare(_) => Reply::Prepared { rename: None },
             });
         }
@@ -267,7 +269,7 @@ impl Exchange<'_> {
             }
         } else if *expect == Expect::Reset {
             self.backend.was_reset();
-        } else if self.progress.refused.is_none() {
+        } else if matches!(expect, Expect::Set | Expect::Schema) && self.progress.refused.is_none() {
             self.backend.standing = Standing::Known(self.state.clone());
         }
         self.progress.settled += 1;

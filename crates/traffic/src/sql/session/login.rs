@@ -41,6 +41,8 @@ struct Asked {
     zstd_level: u8,
     collation: u16,
     user: Vec<u8>,
+    /// It came with a password.
+    password: bool,
     schema: Vec<u8>,
 }
 
@@ -116,6 +118,7 @@ async fn log_in(
             let password = account.and_then(|at| password(worker, at));
             let verdict = verifier.login(password, login.plugin, login.proof);
             let asked = Asked {
+                password: !login.proof.is_empty(),
                 capabilities: capability::agree(offered, login.capabilities),
                 zstd_level: login.zstd_level,
                 collation: login.charset.into(),
@@ -133,7 +136,7 @@ async fn log_in(
         }
     };
     line.consume_packet(length);
-    let (account, sequence) = prove(line, worker, &asked.user, &mut verifier, verdict, sequence).await?;
+    let (account, sequence) = prove(line, worker, &asked, &mut verifier, verdict, sequence).await?;
     Ok((asked, verifier, account, sequence))
 }
 
@@ -150,11 +153,13 @@ fn password(worker: &Worker, account: usize) -> Option<&Password> {
 async fn prove(
     line: &mut Line<Client>,
     worker: &Worker,
-    user: &[u8],
+    asked: &Asked,
     verifier: &mut Verifier,
     mut verdict: Verdict,
     mut sequence: u8,
 ) -> Result<(usize, u8), Over> {
+    let user = &asked.user[..];
+    let mut with_password = asked.password;
     loop {
         match verdict {
             Verdict::Accepted(extra) => {
@@ -165,7 +170,12 @@ async fn prove(
                 return find(worker, user).map(|account| (account, sequence)).ok_or(Over);
             }
             Verdict::Denied => {
-                let message = format!("Access denied for user '{}'", String::from_utf8_lossy(user));
+                let message = format!(
+                    "Access denied for user '{}'@'{}' (using password: {})",
+                    String::from_utf8_lossy(user),
+                    line.stream.host(),
+                    if with_password { "YES" } else { "NO" }
+                );
                 reply::error(&mut line.outbound, sequence.wrapping_add(1), DENIED.0, DENIED.1, &message);
                 line.send().await?;
                 return Err(Over);
@@ -175,6 +185,8 @@ async fn prove(
                 line.send().await?;
                 let (answered, length) = line.packet(LIMIT_BEFORE_LOGIN).await?;
                 let password = find(worker, user).and_then(|at| password(worker, at));
+                // An empty one is sent as nothing, or as the zero at its end.
+                with_password |= length > 1;
                 verdict = verifier.answer(password, line.payload(length));
                 line.consume_packet(length);
                 sequence = answered;
@@ -194,6 +206,7 @@ async fn begin(
     let identity = identity(&worker).await?;
     let (state, dialect) = first_state(identity, asked);
     let state = worker.intern(state);
+    member.is(account);
     Ok(Session {
         member,
         line,
@@ -214,6 +227,9 @@ async fn begin(
         homes: [None, None],
         last: Weak::new(),
         past: Past::default(),
+        unshared: false,
+        diagnostics: Vec::new(),
+        prime: false,
         written: Position::default(),
         need: Position::default(),
         statements: Statements::default(),
@@ -308,6 +324,7 @@ pub(super) async fn change_user(session: &mut Session, length: usize) -> Result<
     let asked = Asked {
         capabilities: session.capabilities,
         zstd_level: 0,
+        password: !change.proof.is_empty(),
         collation: change.charset.unwrap_or(identity.collation.into()),
         user: change.user.to_vec(),
         schema: change.schema.to_vec(),
@@ -316,12 +333,13 @@ pub(super) async fn change_user(session: &mut Session, length: usize) -> Result<
     let verdict = session.verifier.change_user(known, change.plugin, change.proof);
     session.consume(length);
     let Session { line, verifier, .. } = session;
-    let (account, sequence) = prove(line, &worker, &asked.user, verifier, verdict, 0).await?;
+    let (account, sequence) = prove(line, &worker, &asked, verifier, verdict, 0).await?;
     let (state, dialect) = first_state(identity, &asked);
     session.initial = worker.intern(state);
     session.initial_dialect = dialect;
     session.begin_anew();
     session.account = account;
+    session.member.is(account);
     session.homes = [None, None];
     session.open_schema(sequence).await
 }

@@ -58,23 +58,8 @@ impl Session {
                 self.refuse(1, error.code, &error.sqlstate, &error.message).await?;
                 Ok(Onward::Answered)
             }
-            // A replica refuses what was taken for a read: the primary may be asked, but within a transaction
-            // that was to write nothing.
             Fault::ReadOnly if self.held.as_ref().is_some_and(|held| !held.primary) => {
-                if in_transaction && work.commits() {
-                    // A write was refused in it before, after which the server refuses to commit nothing too.
-                    self.drop_held();
-                    self.forget_transaction();
-                    self.okay().await?;
-                    return Ok(Onward::Answered);
-                }
-                if in_transaction {
-                    let message = "Cannot execute statement in a READ ONLY transaction";
-                    self.refuse(1, 1792, b"25006", message).await?;
-                    return Ok(Onward::Answered);
-                }
-                self.leave();
-                Ok(Onward::Again)
+                self.refused_by_replica(work, in_transaction).await
             }
             Fault::ReadOnly => {
                 // Nothing was done. What the transaction did before is gone with its server's role.
@@ -108,6 +93,25 @@ impl Session {
                 self.go_on(work, in_transaction).await
             }
         }
+    }
+
+    /// A replica refuses what was taken for a read: the primary may be asked, but within a transaction that was
+    /// to write nothing.
+    async fn refused_by_replica(&mut self, work: &Work, in_transaction: bool) -> Result<Onward, Over> {
+        if in_transaction && work.commits() {
+            // A write was refused in it before, after which the server refuses to commit nothing too.
+            self.drop_held();
+            self.forget_transaction();
+            self.okay().await?;
+            return Ok(Onward::Answered);
+        }
+        if in_transaction {
+            let message = "Cannot execute statement in a READ ONLY transaction";
+            self.refuse(1, 1792, b"25006", message).await?;
+            return Ok(Onward::Answered);
+        }
+        self.leave();
+        Ok(Onward::Again)
     }
 
     async fn go_on(&mut self, work: &Work, in_transaction: bool) -> Result<Onward, Over> {
@@ -168,13 +172,9 @@ impl Session {
     }
 
     async fn reacquire(&mut self, since: Instant) -> Result<(), &'static str> {
-        let want = crate::sql::pool::Want {
-            session: self.member.id,
-            account: self.account,
-            kind: self.kind,
-            state: &self.state,
-        };
-        let acquired = self.worker.acquire_primary(&want, |_| None, since).await;
+        let (worker, errand) = (self.worker.clone(), self.errand());
+        let wait = Box::pin(async move { worker.acquire_primary(&errand.want(), |_| None, since).await });
+        let acquired = self.attend(wait).await.and_then(|acquired| acquired);
         let mut backend = acquired.map_err(|_| "there is no other in time")?;
         backend.count(crate::sql::backend::Counted::InFlight);
         self.held = Some(Held { backend, primary: true });

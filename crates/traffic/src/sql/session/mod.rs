@@ -10,6 +10,7 @@ mod command;
 mod commands;
 mod effects;
 mod exchange;
+mod kill;
 mod login;
 mod lost;
 mod perform;
@@ -25,7 +26,7 @@ use super::classify::Hint;
 use super::client::Client;
 use super::lexer::Dialect;
 use super::line::{Line, LineError};
-use super::pool::{Home, Slot};
+use super::pool::Slot;
 use super::position::Position;
 use super::roll::{End, Member};
 use super::state::State;
@@ -90,10 +91,16 @@ pub(crate) struct Session {
     /// What the connection it held is gone with; it is made again before the next statement.
     severed: bool,
     /// Where its last connections are kept for it.
-    homes: [Option<(Weak<Slot>, Home)>; 2],
+    homes: station::Homes,
     /// The server of its last statement.
     last: Weak<Slot>,
     past: Past,
+    /// The session's last statement was answered here: no connection knows of it.
+    unshared: bool,
+    /// Its warnings and its error, where no connection is asked for them.
+    diagnostics: Vec<Diagnostic>,
+    /// The connection at hand has to be made to look as the session's past does.
+    prime: bool,
     /// Its last write, and what the statement at hand needs to see.
     written: Position,
     need: Position,
@@ -121,6 +128,14 @@ struct Past {
     found_rows: u64,
     warnings: u16,
     errors: u16,
+}
+
+/// A row of `SHOW WARNINGS`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Diagnostic {
+    level: Box<[u8]>,
+    code: Box<[u8]>,
+    message: Box<[u8]>,
 }
 
 /// Serves a client that has just connected, until one of both ends it.
@@ -158,6 +173,10 @@ impl Session {
             }
             if let Err(over) = Box::pin(self.work()).await {
                 return over;
+            }
+            if self.held.is_some() && !self.is_bound() {
+                // It was kept for what its last statement left, which is taken from it now.
+                Box::pin(self.take_past()).await;
             }
         }
     }
@@ -267,8 +286,12 @@ impl Session {
         message: &str,
     ) -> Result<(), Over> {
         reply::error(&mut self.line.outbound, sequence, code, sqlstate, message);
-        self.past =
-            Past { row_count: -1, errors: 1, last_insert_id: self.past.last_insert_id, ..Past::default() };
+        let Past { last_insert_id, found_rows, .. } = self.past;
+        self.past = Past { row_count: -1, errors: 1, warnings: 1, last_insert_id, found_rows };
+        self.unshared = true;
+        let [level, code, message] =
+            ["Error", &code.to_string(), message].map(|text| Box::from(text.as_bytes()));
+        self.diagnostics = vec![Diagnostic { level, code, message }];
         Ok(self.line.send().await?)
     }
 

@@ -11,6 +11,7 @@ use crate::sql::state::Path;
 use crate::sql::wire::command;
 use crate::sql::wire::packet;
 use crate::sql::wire::response::Reply;
+use crate::sql::worker::NoConnection;
 use std::future::poll_fn;
 use std::time::Instant;
 
@@ -62,6 +63,17 @@ impl Work {
             || ((reads || sets) && self.verdict.effects.without(HARMLESS).is_empty())
     }
 
+    /// Whether it does nothing but read, be it what only one connection knows.
+    pub(super) fn only_reads(&self) -> bool {
+        let reads = matches!(
+            self.verdict.kind,
+            // To prepare is to do nothing yet.
+            Kind::Empty | Kind::Select | Kind::Show | Kind::ShowWarnings | Kind::Explain | Kind::Diagnostics
+        );
+        let sets = HARMLESS.union(Effects::USER_VARIABLE);
+        reads && self.verdict.effects.without(sets).is_empty()
+    }
+
     /// Whether it only begins a transaction, or ends one that was not begun: outside of one it leaves nothing
     /// on a server that was lost.
     pub(super) fn opens(&self) -> bool {
@@ -94,7 +106,7 @@ impl Session {
             let target = self.target(work, patience);
             let replica = matches!(target, Target::Replica(_));
             if let Err(no) = self.station(work, target).await {
-                if replica {
+                if replica && !matches!(no, NoConnection::Ended) {
                     patience = false;
                     continue;
                 }
@@ -203,7 +215,22 @@ impl Session {
         if let Some(statement) = work.statement {
             self.compose_statement(statement)?;
         }
+        self.compose_past();
         Ok(())
+    }
+
+    /// Makes the connection look as after the session's last statement, which it did not run: without
+    /// warnings, above all another's. How many rows there were is told as far as none, one and "none to
+    /// count" go; more are told only to who asks for nothing else (see `answers`).
+    fn compose_past(&mut self) {
+        let Some(held) = self.held.as_mut().filter(|_| self.prime) else { return };
+        let sql: &[u8] = match (self.past.row_count, self.past.found_rows) {
+            (-1, 0) => b"SELECT 1 FROM DUAL WHERE 0",
+            (-1, _) => b"SELECT 1 FROM DUAL",
+            _ => b"DO 0",
+        };
+        held.backend.link.put(0x03, sql);
+        self.expects.push(Expect::Past);
     }
 
     /// Appends the client's command to what is to be sent.

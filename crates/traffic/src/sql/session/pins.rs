@@ -1,12 +1,22 @@
 //! Why a session needs the very connection it has: what cannot be made again on another.
 
-use crate::sql::classify::{Effects, Kind, Statement, Transaction};
+use crate::sql::classify::{Effects, Kind, Made, Statement, TableName, Transaction};
+
+/// The most names that are told apart; more are taken to last.
+const NAMES_MAX: usize = 64;
+
+/// A schema, and what has this name in it.
+type Named = (Box<[u8]>, Box<[u8]>);
 
 /// What ties a session to its connection.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Pins {
     /// What lasts until it is undone, or the session is reset.
     effects: Effects,
+    /// Temporary tables.
+    tables: Vec<Named>,
+    /// Names that `GET_LOCK` may hold, and how often.
+    locks: Vec<(Box<[u8]>, u32)>,
     /// Names that `PREPARE` gave.
     prepared: u16,
     /// Tables that `HANDLER` opened.
@@ -18,6 +28,21 @@ pub(super) struct Pins {
     /// Whether the session asks, in ways that cannot be answered from elsewhere, for what its last statement
     /// left.
     looks_back: bool,
+}
+
+/// How a statement ended.
+#[derive(Debug)]
+pub(super) struct Ran<'a> {
+    /// With an error.
+    pub(super) failed: bool,
+    /// The server could not read it, and so did nothing.
+    pub(super) not_understood: bool,
+    /// A transaction is open now.
+    pub(super) in_transaction: bool,
+    /// What its text names of what it made or dropped.
+    pub(super) made: Option<&'a Made>,
+    /// The default schema it ran in.
+    pub(super) schema: &'a [u8],
 }
 
 impl Pins {
@@ -32,6 +57,8 @@ impl Pins {
     /// Nothing does.
     pub(super) fn is_empty(&self) -> bool {
         self.effects.is_empty()
+            && self.tables.is_empty()
+            && self.locks.is_empty()
             && self.prepared == 0
             && self.handlers == 0
             && self.cursors == 0
@@ -41,45 +68,109 @@ impl Pins {
 
     /// Whether there is something that a transaction run again elsewhere would miss.
     pub(super) fn hinder_replay(&self) -> bool {
-        !self.effects.is_empty() || self.prepared > 0 || self.handlers > 0 || self.cursors > 0
+        let named = !self.tables.is_empty() || !self.locks.is_empty();
+        named || !self.effects.is_empty() || self.prepared > 0 || self.handlers > 0 || self.cursors > 0
     }
 
-    /// A statement has run; whether the server says that it is in a transaction now.
-    pub(super) fn ran(&mut self, statement: &Statement, failed: bool, in_transaction: bool) {
+    /// Whether the names of what a statement makes or drops are of interest.
+    pub(super) fn need_names(&self, statement: &Statement) -> bool {
+        let made = Effects::TEMPORARY_TABLE.union(Effects::NAMED_LOCK);
+        let dropped = Effects::DROPS_TEMPORARY.union(Effects::RELEASES_NAMED_LOCK).union(Effects::SCHEMA);
+        let holds = !self.tables.is_empty() || self.effects.intersects(made) || !self.locks.is_empty();
+        statement.effects.intersects(made) || holds && statement.effects.intersects(dropped)
+    }
+
+    /// A statement has run; whether the server says that it is in a transaction now. `made` is what its text
+    /// names of what it made or dropped, in the schema `schema` where it names none.
+    pub(super) fn ran(&mut self, statement: &Statement, ran: &Ran<'_>) {
         let did = statement.effects;
-        for lasting in [Effects::UNKNOWN, Effects::STORED_CODE, Effects::USER_VARIABLE, Effects::NAMED_LOCK] {
-            if did.contains(lasting) {
+        // Of several statements an earlier one may have been done though a later one failed, and what one
+        // undid another may have done again.
+        let several = statement.count > 1;
+        let (done, undone) = (!ran.failed || several, !ran.failed && !several);
+        for lasting in [Effects::UNKNOWN, Effects::STORED_CODE, Effects::USER_VARIABLE] {
+            if did.contains(lasting) && !ran.not_understood {
                 self.effects = self.effects.union(lasting);
             }
         }
         let next = matches!(statement.kind, Kind::Transaction(Transaction::Next { .. }));
         if !next {
-            self.next_transaction = self.next_transaction && in_transaction;
+            self.next_transaction = self.next_transaction && ran.in_transaction;
         }
-        if did.contains(Effects::XA) || in_transaction && self.effects.contains(Effects::XA) {
+        if did.contains(Effects::XA) || ran.in_transaction && self.effects.contains(Effects::XA) {
             self.effects = self.effects.union(Effects::XA);
         }
-        if failed {
-            return;
-        }
-        for kept in [Effects::TEMPORARY_TABLE, Effects::TABLE_LOCK, Effects::SESSION_UNMOVABLE] {
-            if did.contains(kept) {
-                self.effects = self.effects.union(kept);
+        self.name(did, ran, several);
+        if done {
+            for kept in [Effects::TABLE_LOCK, Effects::SESSION_UNMOVABLE] {
+                if did.contains(kept) {
+                    self.effects = self.effects.union(kept);
+                }
+            }
+            self.prepared = self.prepared.saturating_add(did.contains(Effects::PREPARED).into());
+            self.handlers = self.handlers.saturating_add(did.contains(Effects::HANDLER_OPEN).into());
+            // How many there were cannot be told.
+            if several && did.intersects(Effects::PREPARED.union(Effects::HANDLER_OPEN)) {
+                self.unknown();
             }
         }
-        if did.contains(Effects::UNLOCKS_TABLES) {
-            self.effects = self.effects.without(Effects::TABLE_LOCK);
+        if undone {
+            if did.contains(Effects::UNLOCKS_TABLES) {
+                self.effects = self.effects.without(Effects::TABLE_LOCK);
+            }
+            if did.contains(Effects::XA) && !ran.in_transaction {
+                self.effects = self.effects.without(Effects::XA);
+            }
+            self.prepared = self.prepared.saturating_sub(did.contains(Effects::DEALLOCATES).into());
+            self.handlers = self.handlers.saturating_sub(did.contains(Effects::HANDLER_CLOSE).into());
+            self.next_transaction |= next;
         }
-        if did.contains(Effects::XA) && !in_transaction {
-            self.effects = self.effects.without(Effects::XA);
-        }
-        let count = |count: &mut u16, up: Effects, down: Effects| {
-            *count = count.saturating_add(did.contains(up).into());
-            *count = count.saturating_sub(did.contains(down).into());
+    }
+
+    /// Temporary tables and named locks, by their names where these are known.
+    fn name(&mut self, did: Effects, ran: &Ran<'_>, several: bool) {
+        let key = |table: &TableName| {
+            let schema = table.schema.as_deref().unwrap_or(ran.schema);
+            (Box::from(schema), table.name.clone())
         };
-        count(&mut self.prepared, Effects::PREPARED, Effects::DEALLOCATES);
-        count(&mut self.handlers, Effects::HANDLER_OPEN, Effects::HANDLER_CLOSE);
-        self.next_transaction |= next;
+        match ran.made.filter(|_| !several) {
+            Some(Made::Table(table)) if !ran.failed && self.tables.len() < NAMES_MAX => {
+                let key = key(table);
+                self.tables.retain(|known| *known != key);
+                self.tables.push(key);
+            }
+            Some(Made::Dropped(names)) if !ran.failed => {
+                self.tables.retain(|known| !names.iter().any(|name| key(name) == *known));
+            }
+            Some(Made::Renamed) if !self.tables.is_empty() => {
+                self.tables.clear();
+                self.effects = self.effects.union(Effects::TEMPORARY_TABLE);
+            }
+            // It may have been taken although the statement failed.
+            Some(Made::Took(name)) if self.locks.len() < NAMES_MAX => {
+                match self.locks.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, count)) => *count = count.saturating_add(1),
+                    None => self.locks.push((name.clone(), 1)),
+                }
+            }
+            Some(Made::Released(name)) if !ran.failed => {
+                if let Some((_, count)) = self.locks.iter_mut().find(|(known, _)| known == name) {
+                    *count -= 1;
+                }
+                self.locks.retain(|(_, count)| *count > 0);
+            }
+            Some(Made::ReleasedAll) if !ran.failed => {
+                self.locks.clear();
+                self.effects = self.effects.without(Effects::NAMED_LOCK);
+            }
+            _ => {
+                let table = did.contains(Effects::TEMPORARY_TABLE) && (!ran.failed || several);
+                let table = if table { Effects::TEMPORARY_TABLE } else { Effects::NONE };
+                let lock =
+                    if did.contains(Effects::NAMED_LOCK) { Effects::NAMED_LOCK } else { Effects::NONE };
+                self.effects = self.effects.union(table).union(lock);
+            }
+        }
     }
 
     /// Something of the session changed that nothing explains.

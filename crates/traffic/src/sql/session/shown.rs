@@ -5,9 +5,9 @@
 //! lost it might never have been. So the end of such an answer is kept back until the primary shows what the
 //! replica did. Where all writes came through this process it is known already and nothing is asked.
 
+use super::Session;
 use super::exchange::Fault;
 use super::perform::Work;
-use super::Session;
 use crate::sql::asker;
 use crate::sql::classify::Kind;
 use crate::sql::settings::Freshness;

@@ -7,12 +7,49 @@ use crate::sql::backend::Counted;
 use crate::sql::classify::{self, Access, Kind, Reads, Route, Transaction};
 use crate::sql::pool::{Home, Slot, Want};
 use crate::sql::position::Position;
+use crate::sql::roll::End;
 use crate::sql::settings::Freshness;
+use crate::sql::state::State;
+use crate::sql::wire::capability::Capabilities;
 use crate::sql::wire::status::Status;
 use crate::sql::worker::NoConnection;
-use std::rc::Rc;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
+
+/// How much of what the client sends ahead is read while its command waits.
+const AHEAD: usize = 64 << 10;
+
+/// Where the last connections of a session are kept for it.
+pub(super) type Homes = [Option<(Weak<Slot>, Home)>; 2];
+
+/// What a wait for a connection needs of a session.
+#[derive(Debug)]
+pub(super) struct Errand {
+    session: u32,
+    account: usize,
+    kind: Capabilities,
+    state: Rc<State>,
+    homes: Homes,
+}
+
+impl Errand {
+    pub(super) fn want(&self) -> Want<'_> {
+        Want { session: self.session, account: self.account, kind: self.kind, state: &self.state }
+    }
+
+    fn home(&self, slot: &Rc<Slot>) -> Option<Home> {
+        home_in(&self.homes, slot)
+    }
+}
+
+fn home_in(homes: &Homes, slot: &Rc<Slot>) -> Option<Home> {
+    let of = |(known, home): &(Weak<Slot>, Home)| (known.as_ptr() == Rc::as_ptr(slot)).then_some(*home);
+    homes.iter().flatten().find_map(of)
+}
 
 /// Where a command is to run.
 #[derive(Debug, Clone)]
@@ -31,18 +68,30 @@ impl Session {
     /// Decides where `work` runs. Without `patience` no replica is waited for, nor tried again.
     pub(super) fn target(&mut self, work: &Work, patience: bool) -> Target {
         self.need = Position::default();
+        let reads = work.verdict.reads;
+        let last = self.last.upgrade().filter(|slot| !slot.is_retired() && self.keeps_last());
+        let last = last.filter(|slot| work.only_reads() || self.is_primary(slot));
+        self.prime = last.is_none() && reads.intersects(Reads::LAST_STATEMENT.without(Reads::LAST_INSERT_ID));
         if self.held.is_some() && self.is_bound() {
             return Target::Held;
         }
-        if work.verdict.reads.intersects(Reads::LAST_STATEMENT)
-            && let Some(slot) = self.last.upgrade().filter(|slot| !slot.is_retired())
+        if let Some(slot) =
+            last.filter(|slot| reads.intersects(Reads::LAST_STATEMENT) && !self.is_primary(slot))
         {
             return Target::Last(slot);
+        }
+        if self.prime && work.verdict.kind != Kind::Several {
+            // Asked in a way that only a connection can answer: from now on the session keeps its own.
+            self.pins.look_back();
         }
         if !patience || !self.may_read_elsewhere(work) {
             return Target::Primary;
         }
         self.replica(work).map_or(Target::Primary, Target::Replica)
+    }
+
+    fn is_primary(&self, slot: &Rc<Slot>) -> bool {
+        self.worker.routed().primary.as_ref().is_some_and(|primary| Rc::ptr_eq(primary, slot))
     }
 
     fn may_read_elsewhere(&self, work: &Work) -> bool {
@@ -89,14 +138,51 @@ impl Session {
 
     /// Where the session's last connection to a server is kept for it.
     fn home(&self, slot: &Rc<Slot>) -> Option<Home> {
-        let of = |(known, home): &(std::rc::Weak<Slot>, Home)| {
-            (known.as_ptr() == Rc::as_ptr(slot)).then_some(*home)
-        };
-        self.homes.iter().flatten().find_map(of)
+        home_in(&self.homes, slot)
+    }
+
+    /// Waits, as long as there is somebody to wait for: the client is there, and nobody ends its statement.
+    /// What it sends ahead is kept.
+    pub(super) async fn attend<T>(
+        &mut self,
+        mut wait: Pin<Box<impl Future<Output = T>>>,
+    ) -> Result<T, NoConnection> {
+        let most = self.line.inbound.len() + AHEAD;
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = wait.as_mut().poll(cx) {
+                return Poll::Ready(Ok(done));
+            }
+            if self.member.order().is_some() {
+                return Poll::Ready(Err(NoConnection::Ended));
+            }
+            while self.line.inbound.len() < most {
+                match self.line.poll_fill(cx, most) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoConnection::Ended)),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn ask_position(&mut self) -> Result<Option<Position>, NoConnection> {
+        let worker = self.worker.clone();
+        self.attend(Box::pin(async move { worker.asker.position().await })).await
+    }
+
+    /// What a wait for a connection needs of the session, which goes on beside it.
+    pub(super) fn errand(&self) -> Errand {
+        let (session, account, kind) = (self.member.id, self.account, self.kind);
+        Errand { session, account, kind, state: self.state.clone(), homes: self.homes.clone() }
     }
 
     /// Whether the connection of the last statement is held, or kept for the session.
     pub(super) fn keeps_last(&self) -> bool {
+        if self.unshared {
+            return false;
+        }
         self.held.is_some()
             || self
                 .last
@@ -138,10 +224,12 @@ impl Session {
             }
             slot.put_back(backend, 0, Instant::now());
         }
-        let want = self.want();
-        let wait = self.worker.acquire_primary(&want, |slot| self.home(slot), work.since);
+        let (worker, errand) = (self.worker.clone(), self.errand());
         // Boxed: most sessions never wait, and this one's memory is theirs too.
-        let backend = Box::pin(wait).await?;
+        let wait = Box::pin(async move {
+            worker.acquire_primary(&errand.want(), |slot| errand.home(slot), work.since).await
+        });
+        let backend = self.attend(wait).await??;
         self.held = Some(Held { backend, primary: true });
         Ok(())
     }
@@ -150,7 +238,7 @@ impl Session {
         match self.freshness(work).0 {
             Freshness::Eventual => {}
             Freshness::Session => self.need.reach_all(&self.written),
-            Freshness::Global => match Box::pin(self.worker.asker.position()).await {
+            Freshness::Global => match self.ask_position().await? {
                 Some(position) => {
                     self.need = position;
                     self.need.reach_all(&self.written);
@@ -169,8 +257,13 @@ impl Session {
         let backend = match self.worker.take(slot, &self.want(), self.home(slot)) {
             Some(backend) => backend,
             None => {
-                let acquired = Box::pin(self.worker.acquire(slot, &self.want(), self.home(slot))).await;
-                acquired.inspect_err(|error| slot.upstream.leave_out(&error.to_string()))?
+                let (worker, errand) = (self.worker.clone(), self.errand());
+                let slot = slot.clone();
+                let wait = Box::pin(async move {
+                    let acquired = worker.acquire(&slot, &errand.want(), errand.home(&slot)).await;
+                    acquired.inspect_err(|error| slot.upstream.leave_out(&error.to_string()))
+                });
+                self.attend(wait).await??
             }
         };
         self.held = Some(Held { backend, primary: false });
@@ -187,8 +280,8 @@ impl Session {
             self.held = Some(Held { backend, primary: false });
             return Ok(());
         }
-        // Somebody else has needed it. What can be set again is; whoever asks in a way that needs more keeps
-        // its connection from now on.
+        // It has just been closed.
+        self.prime = true;
         self.pins.look_back();
         self.station_primary(work).await
     }
@@ -237,6 +330,13 @@ impl Session {
     pub(super) async fn turn_away(&mut self, no: NoConnection) -> Result<(), Over> {
         let message = format!("Stoa: {no}");
         match no {
+            NoConnection::Ended => match self.member.order() {
+                Some(End::Statement) => {
+                    self.member.obeyed();
+                    self.refuse(1, 1317, b"70100", "Query execution was interrupted").await
+                }
+                Some(End::Session) | None => Err(Over),
+            },
             // Too many connections: what a server says too, and drivers know to try again.
             NoConnection::Full | NoConnection::Late => self.refuse(1, 1040, b"08004", &message).await,
             // Lock wait timeout: nothing was done, and doing it again may succeed.

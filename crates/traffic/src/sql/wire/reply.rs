@@ -11,7 +11,13 @@ const BINARY: u16 = 63;
 /// utf8mb4_general_ci, which every server knows.
 const UTF8MB4: u16 = 45;
 const TYPE_VAR_STRING: u8 = 0xFD;
+const TYPE_LONG: u8 = 3;
 const TYPE_LONGLONG: u8 = 8;
+const NOT_NULL: u16 = 1;
+const UNSIGNED: u16 = 32;
+const BINARY_FLAG: u16 = 128;
+/// Decimals of what has none to tell of.
+const NO_DECIMALS: u8 = 39;
 
 /// Appends an OK packet. Session changes are written only for a client that tracks them.
 pub fn ok(out: &mut Vec<u8>, sequence: u8, packet: &OkPacket<'_>, client: Capabilities) -> u8 {
@@ -63,10 +69,16 @@ pub fn error(out: &mut Vec<u8>, sequence: u8, code: u16, sqlstate: &[u8; 5], mes
 /// What a column of [`result_set`] holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnKind {
-    /// Text in UTF-8.
-    Text,
-    /// A number, written as text.
+    /// Text in UTF-8, as long as this at most, in bytes.
+    Text(u32),
+    /// A number, written as text: what a function gives.
     Integer,
+    /// Likewise, never below zero.
+    Unsigned,
+    /// Likewise, what a variable gives.
+    Variable,
+    /// A number of 32 bits, so many digits wide, never below zero.
+    Short(u32),
 }
 
 /// A column of [`result_set`].
@@ -78,13 +90,23 @@ pub struct Column<'a> {
     pub kind: ColumnKind,
 }
 
-/// Appends a text result set; `None` is NULL. For a few short values: each row is one frame.
+/// How the rows of [`result_set`] are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// As statements are answered.
+    Text,
+    /// As executions of prepared statements are.
+    Binary,
+}
+
+/// Appends a result set; `None` is NULL. For a few short values: each row is one frame. Numbers are given as
+/// text, however they are written.
 pub fn result_set<'a>(
     out: &mut Vec<u8>,
     sequence: u8,
     columns: &[Column<'_>],
     rows: impl IntoIterator<Item = &'a [Option<&'a [u8]>]>,
-    status: Status,
+    (written, status): (Rows, Status),
     client: Capabilities,
 ) -> u8 {
     let mut sequence = put_with(out, sequence, |out| put_lenenc(out, columns.len() as u64));
@@ -96,13 +118,9 @@ pub fn result_set<'a>(
         sequence = eof(out, sequence, EofPacket { warnings: 0, status });
     }
     for row in rows {
-        sequence = put_with(out, sequence, |out| {
-            for value in row {
-                match value {
-                    Some(value) => put_lenenc_bytes(out, value),
-                    None => out.push(0xFB),
-                }
-            }
+        sequence = put_with(out, sequence, |out| match written {
+            Rows::Text => put_text_row(out, row),
+            Rows::Binary => put_binary_row(out, columns, row),
         });
     }
     if deprecated {
@@ -112,10 +130,48 @@ pub fn result_set<'a>(
     eof(out, sequence, EofPacket { warnings: 0, status })
 }
 
+fn put_text_row(out: &mut Vec<u8>, row: &[Option<&[u8]>]) {
+    for value in row {
+        match value {
+            Some(value) => put_lenenc_bytes(out, value),
+            None => out.push(0xFB),
+        }
+    }
+}
+
+fn put_binary_row(out: &mut Vec<u8>, columns: &[Column<'_>], row: &[Option<&[u8]>]) {
+    out.push(0);
+    let nulls = out.len();
+    // The bitmap of what is NULL begins with two bits of nothing.
+    out.resize(nulls + (row.len() + 9) / 8, 0);
+    for (at, (column, value)) in columns.iter().zip(row).enumerate() {
+        let Some(value) = value else {
+            if let Some(byte) = out.get_mut(nulls + (at + 2) / 8) {
+                *byte |= 1 << ((at + 2) % 8);
+            }
+            continue;
+        };
+        let number = || std::str::from_utf8(value).ok().and_then(|text| text.parse::<i128>().ok());
+        // Two's complement of as many bits as there are: the sign is the column's.
+        match column.kind {
+            ColumnKind::Text(_) => put_lenenc_bytes(out, value),
+            ColumnKind::Integer | ColumnKind::Unsigned | ColumnKind::Variable => {
+                out.extend_from_slice(&(number().unwrap_or_default() as u64).to_le_bytes());
+            }
+            ColumnKind::Short(_) => {
+                out.extend_from_slice(&(number().unwrap_or_default() as u32).to_le_bytes());
+            }
+        }
+    }
+}
+
 fn put_column(out: &mut Vec<u8>, column: &Column<'_>, client: Capabilities) {
-    let (charset, kind, length) = match column.kind {
-        ColumnKind::Text => (UTF8MB4, TYPE_VAR_STRING, 1024_u32),
-        ColumnKind::Integer => (BINARY, TYPE_LONGLONG, 21),
+    let (charset, kind, length, flags, decimals) = match column.kind {
+        ColumnKind::Text(length) => (UTF8MB4, TYPE_VAR_STRING, length, NOT_NULL, NO_DECIMALS),
+        ColumnKind::Integer => (BINARY, TYPE_LONGLONG, 21, NOT_NULL | BINARY_FLAG, 0),
+        ColumnKind::Unsigned => (BINARY, TYPE_LONGLONG, 21, NOT_NULL | UNSIGNED | BINARY_FLAG, 0),
+        ColumnKind::Variable => (BINARY, TYPE_LONGLONG, 21, UNSIGNED | BINARY_FLAG, 0),
+        ColumnKind::Short(length) => (BINARY, TYPE_LONG, length, NOT_NULL | UNSIGNED | BINARY_FLAG, 0),
     };
     put_lenenc_bytes(out, b"def");
     for _schema_table_and_its_own_name in 0..3 {
@@ -130,6 +186,8 @@ fn put_column(out: &mut Vec<u8>, column: &Column<'_>, client: Capabilities) {
     out.extend_from_slice(&charset.to_le_bytes());
     out.extend_from_slice(&length.to_le_bytes());
     out.push(kind);
-    // No flags, no decimals, two bytes of nothing.
-    out.extend_from_slice(&[0; 5]);
+    out.extend_from_slice(&flags.to_le_bytes());
+    out.push(decimals);
+    // Two bytes of nothing.
+    out.extend_from_slice(&[0; 2]);
 }

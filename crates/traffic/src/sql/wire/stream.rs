@@ -53,7 +53,25 @@ impl From<Socket> for Stream {
     }
 }
 
+/// The address of the other side; that of a client which has gone is not known.
+pub(crate) fn host_of(stream: &TcpStream) -> String {
+    stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| peer.ip().to_canonical().to_string())
+}
+
 impl Stream {
+    /// Where the other side is, as a server names it in its messages.
+    pub fn host(&self) -> String {
+        let plain = match self {
+            Stream::Plain(plain) => plain,
+            Stream::Accepted(stream) => stream.get_ref().0,
+            Stream::Connected(stream) => stream.get_ref().0,
+        };
+        match &plain.socket {
+            Socket::Tcp(stream) => host_of(stream),
+            Socket::Unix(_) => "localhost".to_owned(),
+        }
+    }
+
     /// Whether nobody on the way can listen.
     #[must_use]
     pub fn is_private(&self) -> bool {

@@ -2,8 +2,8 @@
 
 use super::{BOTH, MARIADB, MYSQL, all_effects, all_primary, verdict};
 use crate::sql::classify::{
-    Access, Assignment, Completion, Effects, Kill, Kind, Reads, Reason, Scope, Switch, Transaction, Value,
-    assignments, used_database,
+    Access, Aim, Assignment, Completion, Effects, Kill, Kind, Reads, Reason, Scope, Switch, Transaction,
+    Value, assignments, used_database,
 };
 
 fn begin(access: Option<Access>, snapshot: bool) -> Transaction {
@@ -242,18 +242,20 @@ fn what_depends_on_the_past() {
 
 #[test]
 fn kills() {
-    for (text, query_only, connection) in [
-        ("KILL 5", false, Some(5)),
-        ("KILL CONNECTION 5;", false, Some(5)),
-        ("KILL QUERY 5", true, Some(5)),
-        ("KILL HARD QUERY 5", true, Some(5)),
-        ("KILL QUERY ID 5", true, None),
-        ("KILL USER 'x'", false, None),
-        ("KILL @a", false, None),
-        ("KILL 5 + 1", false, None),
-        ("KILL 99999999999999999999999", false, None),
-        ("KILL CONNECTION_ID()", false, None),
+    for (text, query_only, aim) in [
+        ("KILL 5", false, Aim::Connection(5)),
+        ("KILL CONNECTION 5;", false, Aim::Connection(5)),
+        ("KILL QUERY 5", true, Aim::Connection(5)),
+        ("KILL HARD QUERY 5", true, Aim::Connection(5)),
+        ("KILL QUERY ID 5", true, Aim::Other),
+        ("KILL USER 'x'", false, Aim::Other),
+        ("KILL @a", false, Aim::Other),
+        ("KILL 5 + 1", false, Aim::Other),
+        ("KILL 99999999999999999999999", false, Aim::Other),
+        ("KILL CONNECTION_ID()", false, Aim::Own),
+        ("KILL QUERY connection_id ( ) ;", true, Aim::Own),
+        ("KILL CONNECTION_ID() + 1", false, Aim::Other),
     ] {
-        assert_eq!(verdict(text, &MARIADB).kind, Kind::Kill(Kill { query_only, connection }), "{text}");
+        assert_eq!(verdict(text, &MARIADB).kind, Kind::Kill(Kill { query_only, aim }), "{text}");
     }
 }
