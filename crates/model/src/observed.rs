@@ -269,6 +269,12 @@ pub struct Salvaged {
 }
 
 impl Replication {
+    /// Whether it needs no help: both threads run. One that lost its connection tries again by itself, every
+    /// second; one that has ended, whether told to or for an error, never begins by itself.
+    pub fn goes_on(&self) -> bool {
+        self.receiving != Receiving::Stopped && self.applying
+    }
+
     /// Whether it fetches and applies.
     pub fn runs(&self) -> bool {
         self.receiving == Receiving::Connected && self.applying

@@ -148,7 +148,9 @@ fn follow(plan: &mut Planner<'_>) {
             if let Some(replication) = &status.replication
                 && !replication.runs()
             {
-                plan.wait(WaitKind::Progress, id, format!("its replication from {primary} is connected"));
+                let why = replication.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+                let until = format!("its replication from {primary} is connected{why}");
+                plan.wait(WaitKind::Progress, id, until);
             }
             continue;
         };
@@ -192,13 +194,11 @@ fn why_follow(id: InstanceId, status: &DatabaseStatus, primary: &Endpoint, term:
         Some(_) if status.term != term => {
             Some(format!("{id} knows the term {}, it is the term {term}", status.term))
         }
-        Some(replication @ Replication { error: Some(error), .. }) if !replication.runs() => {
+        Some(replication) if replication.goes_on() => None,
+        Some(Replication { error: Some(error), .. }) => {
             Some(format!("the replication of {id} broke: {error}"))
         }
-        // A server never begins to replicate by itself after a start; one that only lost its connection goes
-        // on applying and connects again by itself.
-        Some(Replication { applying: false, .. }) => Some(format!("the replication of {id} does not run")),
-        Some(_) => None,
+        Some(_) => Some(format!("the replication of {id} does not run")),
     }
 }
 

@@ -237,3 +237,30 @@ fn a_primary_whose_acknowledgement_was_lost_is_followed_by_the_replica_that_has_
         }
     }
 }
+
+#[test]
+fn a_stopped_thread_is_started_again_and_one_that_connects_is_left_alone() {
+    let refused = "error reconnecting to master: Connection refused";
+    let cases = [
+        (Receiving::Connected, true, None, false),
+        (Receiving::Connecting, true, None, false),
+        (Receiving::Connecting, true, Some(refused), false),
+        (Receiving::Connecting, false, None, true),
+        (Receiving::Connected, false, None, true),
+        // A step that was to connect it again was cut off half way.
+        (Receiving::Stopped, true, None, true),
+        (Receiving::Stopped, true, Some("Got fatal error 1236"), true),
+        (Receiving::Stopped, false, None, true),
+    ];
+    for (receiving, applying, error, follows) in cases {
+        let mut scene = three();
+        let replication = scene.status(id("database-2")).replication.as_mut().unwrap();
+        (replication.receiving, replication.applying) = (receiving, applying);
+        replication.error = error.map(str::to_owned);
+        let steps = scene.steps();
+        let case = format!("{receiving:?} applying {applying} {error:?}");
+        assert_eq!(steps.contains(&"follow database-2".to_owned()), follows, "{case}: {steps:?}");
+        scene.settle();
+        assert!(scene.status(id("database-2")).replication.as_ref().unwrap().runs(), "{case}");
+    }
+}
