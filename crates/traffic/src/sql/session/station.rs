@@ -12,7 +12,7 @@ use crate::sql::wire::status::Status;
 use crate::sql::worker::NoConnection;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where a command is to run.
 #[derive(Debug, Clone)]
@@ -136,7 +136,7 @@ impl Session {
                 self.held = Some(Held { backend, primary: true });
                 return Ok(());
             }
-            slot.put_back(backend, 0, Instant::now());
+            slot.put_back(backend, 0, self.clock);
         }
         let want = self.want();
         let wait = self.worker.acquire_primary(&want, |slot| self.home(slot), work.since);
@@ -202,7 +202,7 @@ impl Session {
         let Some(Held { mut backend, .. }) = self.held.take() else { return };
         backend.count(Counted::Nothing);
         let slot = backend.slot.clone();
-        let home = slot.put_back(backend, self.member.id, Instant::now());
+        let home = slot.put_back(backend, self.member.id, self.clock);
         let same = |known: &Option<(std::rc::Weak<Slot>, Home)>| {
             known.as_ref().is_some_and(|(known, _)| known.as_ptr() == Rc::as_ptr(&slot))
         };
