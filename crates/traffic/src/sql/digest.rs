@@ -25,16 +25,37 @@ pub const TEXT: usize = 1024;
 
 /// The fingerprint of `text`.
 pub fn digest(text: &[u8], dialect: &Dialect) -> Digest {
-    let mut fold = Fold::new(text, dialect, Number(0));
-    fold.run();
-    Digest(fold.out.finish())
+    let mut print = Fingerprint::new(text);
+    print.0.run(dialect);
+    print.finish()
+}
+
+/// Makes the fingerprint from the tokens of whoever cuts the text anyway: to cut it twice would cost more
+/// than all the rest.
+pub(super) struct Fingerprint<'t>(Fold<'t, Number>);
+
+impl<'t> Fingerprint<'t> {
+    /// Of `text`, of which no token was taken.
+    pub(super) fn new(text: &'t [u8]) -> Self {
+        Self(Fold::new(text, Number(0)))
+    }
+
+    /// The next token, whichever it is. None follows one that ends the text.
+    pub(super) fn take(&mut self, token: Token) {
+        self.0.token(token);
+    }
+
+    /// All have been taken.
+    pub(super) fn finish(self) -> Digest {
+        Digest(self.0.out.finish())
+    }
 }
 
 /// What the fingerprint of `text` stands for: at most [`TEXT`] bytes, of which bytes that are not UTF-8 are
 /// shown as `\u{fffd}`.
 pub fn digest_text(text: &[u8], dialect: &Dialect) -> String {
-    let mut fold = Fold::new(text, dialect, Text(Vec::new()));
-    fold.run();
+    let mut fold = Fold::new(text, Text(Vec::new()));
+    fold.run(dialect);
     fold.out.into_string()
 }
 
@@ -183,7 +204,6 @@ enum Rows<M> {
 /// Goes over a statement.
 struct Fold<'t, O: Out> {
     text: &'t [u8],
-    lexer: Lexer<'t>,
     out: O,
     last: Token,
     depth: u32,
@@ -198,10 +218,9 @@ struct Fold<'t, O: Out> {
 }
 
 impl<'t, O: Out> Fold<'t, O> {
-    fn new(text: &'t [u8], dialect: &Dialect, out: O) -> Self {
+    fn new(text: &'t [u8], out: O) -> Self {
         Self {
             text,
-            lexer: Lexer::new(text, dialect),
             out,
             last: Token::NONE,
             depth: 0,
@@ -214,31 +233,38 @@ impl<'t, O: Out> Fold<'t, O> {
         }
     }
 
-    fn run(&mut self) {
-        loop {
-            let token = self.lexer.token();
-            match token.kind {
-                TokenKind::End => return,
-                TokenKind::Broken => return self.out.add(b"...", Style::default()),
-                TokenKind::Hint => continue,
-                // What ends the text does not count.
-                TokenKind::Semicolon => {
-                    self.semicolon = self.last.kind != TokenKind::End;
-                    continue;
-                }
-                _ => {}
+    fn run(&mut self, dialect: &Dialect) {
+        let mut lexer = Lexer::new(self.text, dialect);
+        while self.token(lexer.token()) {}
+    }
+
+    /// Takes the next token; whether another may follow.
+    fn token(&mut self, token: Token) -> bool {
+        match token.kind {
+            TokenKind::End => return false,
+            TokenKind::Broken => {
+                self.out.add(b"...", Style::default());
+                return false;
             }
-            if std::mem::take(&mut self.semicolon) {
-                self.out.add(b";", Style { tight: true, ..Style::default() });
-                self.begin();
+            TokenKind::Hint => return true,
+            // What ends the text does not count.
+            TokenKind::Semicolon => {
+                self.semicolon = self.last.kind != TokenKind::End;
+                return true;
             }
-            self.depth(token.kind);
-            if !self.is_in_other_row(token) && !self.is_introducer(token) {
-                self.take(token);
-            }
-            self.row_ends(token.kind);
-            self.last = token;
+            _ => {}
         }
+        if std::mem::take(&mut self.semicolon) {
+            self.out.add(b";", Style { tight: true, ..Style::default() });
+            self.begin();
+        }
+        self.depth(token.kind);
+        if !self.is_in_other_row(token) && !self.is_introducer(token) {
+            self.take(token);
+        }
+        self.row_ends(token.kind);
+        self.last = token;
+        true
     }
 
     /// Another statement begins.

@@ -2,12 +2,15 @@
 
 use super::statement::{Kind, Reason, Route, Span, Statement, Target};
 use super::{Effects, hint, lone};
+use crate::sql::digest::Fingerprint;
 use crate::sql::lexer::{Dialect, Lexer, Token, TokenKind, Word};
 
 pub(super) struct Cursor<'t> {
     pub(super) text: &'t [u8],
     pub(super) dialect: Dialect,
     lexer: Lexer<'t>,
+    /// Is told every token, where the text's fingerprint is wanted too.
+    print: Option<Fingerprint<'t>>,
     /// The token that is looked at.
     pub(super) token: Token,
     /// Where the statement that is judged begins.
@@ -19,20 +22,24 @@ pub(super) struct Cursor<'t> {
 }
 
 impl<'t> Cursor<'t> {
-    pub(super) fn new(text: &'t [u8], dialect: &Dialect) -> Self {
-        let mut lexer = Lexer::new(text, dialect);
-        let token = lexer.token();
+    pub(super) fn new(text: &'t [u8], dialect: &Dialect, print: Option<Fingerprint<'t>>) -> Self {
         let mut cursor = Self {
             text,
             dialect: *dialect,
-            lexer,
-            token,
+            lexer: Lexer::new(text, dialect),
+            print,
+            token: Token::NONE,
             start: 0,
             broken: false,
             verdict: Statement::BEGUN,
         };
-        cursor.settle();
+        cursor.bump();
         cursor
+    }
+
+    /// The fingerprint of the text, all of whose statements have been given.
+    pub(super) fn into_print(self) -> Option<Fingerprint<'t>> {
+        self.print
     }
 
     /// The verdict on the next statement; `None` where there is none any more.
@@ -75,8 +82,17 @@ impl<'t> Cursor<'t> {
 
     /// Goes to the next token.
     pub(super) fn bump(&mut self) {
-        self.token = self.lexer.token();
+        self.advance();
         self.settle();
+    }
+
+    fn advance(&mut self) {
+        // What is broken ends the text, and is told once.
+        let ended = self.is_broken();
+        self.token = self.lexer.token();
+        if let Some(print) = self.print.as_mut().filter(|_| !ended) {
+            print.take(self.token);
+        }
     }
 
     /// Takes what is no part of a statement from the way to the next token.
@@ -99,7 +115,7 @@ impl<'t> Cursor<'t> {
                 }
                 _ => return,
             }
-            self.token = self.lexer.token();
+            self.advance();
         }
     }
 

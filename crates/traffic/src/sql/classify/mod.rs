@@ -36,13 +36,24 @@ pub use statement::{
     Statement, Switch, Target, Transaction,
 };
 
+use super::digest::{Digest, Fingerprint};
 use super::lexer::{Dialect, Lexer, TokenKind};
 use cursor::Cursor;
 
 /// The verdict on the text of one command, which may hold several statements: then the route is the
 /// primary, and the effects are those of all.
 pub fn classify(text: &[u8], dialect: &Dialect) -> Statement {
-    let mut cursor = Cursor::new(text, dialect);
+    all(&mut Cursor::new(text, dialect, None))
+}
+
+/// The verdict on a text and its fingerprint, as [`digest`](super::digest()) gives it, in one pass.
+pub fn examine(text: &[u8], dialect: &Dialect) -> (Statement, Digest) {
+    let mut cursor = Cursor::new(text, dialect, Some(Fingerprint::new(text)));
+    let verdict = all(&mut cursor);
+    (verdict, cursor.into_print().map_or(Digest(0), Fingerprint::finish))
+}
+
+fn all(cursor: &mut Cursor<'_>) -> Statement {
     let mut verdict = Statement::NONE;
     while let Some(statement) = cursor.statement() {
         verdict = if verdict.count == 0 { statement } else { verdict.and(&statement) };
@@ -53,7 +64,7 @@ pub fn classify(text: &[u8], dialect: &Dialect) -> Statement {
 
 /// Each statement of a text with its verdict, in order, as the server would run them.
 pub fn statements<'t>(text: &'t [u8], dialect: &Dialect) -> Statements<'t> {
-    Statements { text, cursor: Cursor::new(text, dialect) }
+    Statements { text, cursor: Cursor::new(text, dialect, None) }
 }
 
 /// See [`statements`].

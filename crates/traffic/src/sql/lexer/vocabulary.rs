@@ -11,6 +11,7 @@ use super::words::{RESERVED, WORDS, Word};
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     name: &'static str,
+    hash: u32,
     pub(super) word: Word,
     /// What it calls in MariaDB and in MySQL.
     calls: [Call; 2],
@@ -18,7 +19,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    const NONE: Self = Self { name: "", word: Word::None, calls: [Call::Unknown; 2], reserved: false };
+    const NONE: Self = Self { name: "", hash: 0, word: Word::None, calls: [Call::Unknown; 2], reserved: false };
 
     pub(super) const fn call(&self, engine: Engine) -> Call {
         match engine {
@@ -55,7 +56,8 @@ pub(super) fn find(name: &[u8], hash: u32) -> &'static Entry {
     loop {
         let index = VOCABULARY.slots[slot % SLOTS] as usize;
         let entry = &VOCABULARY.entries[index % MOST];
-        if index == 0 || entry.name.as_bytes().eq_ignore_ascii_case(name) {
+        // Letters are compared only where the hash is the same: once a word that is known, never for others.
+        if index == 0 || (entry.hash == hash && entry.name.as_bytes().eq_ignore_ascii_case(name)) {
             return entry;
         }
         slot += 1;
@@ -130,6 +132,7 @@ impl Vocabulary {
             if index == 0 {
                 self.slots[slot % SLOTS] = self.count as u16;
                 self.entries[self.count].name = name;
+                self.entries[self.count].hash = hash;
                 self.count += 1;
                 return self.count - 1;
             }

@@ -3,15 +3,17 @@
 use super::answers::written;
 use super::perform::Work;
 use super::{Arrival, Over, Session};
-use crate::sql::classify::{Kind, Statement, classify};
-use crate::sql::digest::{Digest, digest};
+use crate::sql::classify::{Kind, Statement, classify, examine};
+use crate::sql::digest::Digest;
 use crate::sql::wire::command::Command;
 use crate::sql::wire::response::Reply;
 use std::time::Instant;
 
 /// Deals with the command that has come.
 pub(super) async fn run(session: &mut Session, arrival: Arrival) -> Result<(), Over> {
-    session.member.busy(Instant::now());
+    // The first of two readings a command.
+    session.clock = Instant::now();
+    session.member.busy(session.clock);
     session.consumed = false;
     match arrival {
         Arrival::Whole(length) => {
@@ -33,7 +35,7 @@ impl Session {
     }
 
     async fn command(&mut self, length: usize) -> Result<(), Over> {
-        let since = Instant::now();
+        let since = self.clock;
         let payload = self.line.payload(length);
         let Ok(command) = Command::parse(payload, self.capabilities) else {
             return self.refuse(1, 1047, b"08S01", "Unknown command").await;
@@ -51,17 +53,15 @@ impl Session {
         match command {
             Command::Query(query) => {
                 let text = (length - query.sql.len(), length);
-                let verdict = classify(query.sql, &self.dialect);
-                let digest = Some(digest(query.sql, &self.dialect));
-                let work = Work { digest, text, ..work(verdict) };
+                let (verdict, digest) = examine(query.sql, &self.dialect);
+                let work = Work { digest: Some(digest), text, ..work(verdict) };
                 self.query(&work).await
             }
             Command::Execute { statement, cursor } => self.execute(work, statement, cursor == 0).await,
             Command::BulkExecute { statement, .. } => self.execute(work, statement, false).await,
             Command::Prepare(sql) => {
-                let verdict = classify(sql, &self.dialect);
-                let digest = Some(digest(sql, &self.dialect));
-                let work = Work { digest, ..work(verdict) };
+                let (verdict, digest) = examine(sql, &self.dialect);
+                let work = Work { digest: Some(digest), ..work(verdict) };
                 self.prepare(work).await
             }
             Command::Quit => Err(Over),

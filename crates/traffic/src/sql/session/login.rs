@@ -234,6 +234,7 @@ async fn begin(
         need: Position::default(),
         statements: Statements::default(),
         transcript: Transcript::default(),
+        clock: Instant::now(),
         consumed: false,
         expects: Vec::new(),
         worker,

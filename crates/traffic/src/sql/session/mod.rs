@@ -106,6 +106,8 @@ pub(crate) struct Session {
     need: Position,
     statements: Statements,
     transcript: Transcript,
+    /// The clock as it was read last: when a command came, and when it was answered.
+    clock: Instant,
     /// The command at hand does not stand at the front of what has come any more.
     consumed: bool,
     /// Commands sent ahead of the client's.
@@ -164,6 +166,8 @@ impl Session {
         self.member.idle(Instant::now());
         loop {
             self.rest();
+            self.line.outbound = Vec::new();
+            self.expects = Vec::new();
             // What running commands takes is given up once none has come for a while: a session at rest is
             // small, and one at work allocates nothing for each of them.
             let limit = self.worker.shared.settings.command;
@@ -192,12 +196,12 @@ impl Session {
         }
     }
 
-    /// Gives up what a session without a statement does not need.
+    /// Gives up what a session without a statement does not need, and another uses at once: what space that
+    /// takes is in the processor's cache.
     fn rest(&mut self) {
         if self.line.inbound.is_empty() {
             self.worker.recycle(std::mem::take(&mut self.line.inbound));
         }
-        self.line.outbound = Vec::new();
         if let Some(held) = &mut self.held {
             held.backend.count(if self.status.contains(Status::IN_TRANS) {
                 Counted::InFlight
@@ -223,7 +227,7 @@ impl Session {
                 Err(_) => return Err(Over),
             }
             if rests && self.line.inbound.is_empty() {
-                self.member.idle(Instant::now());
+                self.member.idle(self.clock);
                 rests = false;
             }
             let rested = |session: &Session| session.line.inbound.is_empty() && session.member.rests();
@@ -292,6 +296,8 @@ impl Session {
         let [level, code, message] =
             ["Error", &code.to_string(), message].map(|text| Box::from(text.as_bytes()));
         self.diagnostics = vec![Diagnostic { level, code, message }];
+        // It may have been waited for long, and nothing else takes the time.
+        self.clock = Instant::now();
         Ok(self.line.send().await?)
     }
 

@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How much of what the client sends ahead is read while its command waits.
 const AHEAD: usize = 64 << 10;
@@ -222,7 +222,7 @@ impl Session {
                 self.held = Some(Held { backend, primary: true });
                 return Ok(());
             }
-            slot.put_back(backend, 0, Instant::now());
+            slot.put_back(backend, 0, self.clock);
         }
         let (worker, errand) = (self.worker.clone(), self.errand());
         // Boxed: most sessions never wait, and this one's memory is theirs too.
@@ -295,7 +295,7 @@ impl Session {
         let Some(Held { mut backend, .. }) = self.held.take() else { return };
         backend.count(Counted::Nothing);
         let slot = backend.slot.clone();
-        let home = slot.put_back(backend, self.member.id, Instant::now());
+        let home = slot.put_back(backend, self.member.id, self.clock);
         let same = |known: &Option<(std::rc::Weak<Slot>, Home)>| {
             known.as_ref().is_some_and(|(known, _)| known.as_ptr() == Rc::as_ptr(&slot))
         };
