@@ -128,3 +128,42 @@ fn who_is_not_there_cannot_be_killed() {
         assert_eq!(code(&client.try_exec(&format!("KILL {nobody}")).unwrap_err()), 1094);
     }
 }
+
+#[test]
+fn a_long_execution_without_types_gets_those_that_its_new_connection_was_never_told() {
+    let cluster = Cluster::start();
+    let settings = Settings { command: 64 << 10, connections: 1, unused: 1, ..Settings::default() };
+    let splitter = Splitter::start(&cluster, settings);
+    let mut other = splitter.connect();
+    other.exec("CREATE TABLE t (id INT PRIMARY KEY, v LONGBLOB)");
+    let mut client = Classic::log_in(&splitter);
+    let prepared = client.run(b"\x16INSERT INTO t VALUES (?, ?)", 2);
+    let number: [u8; 4] = prepared[0][1..5].try_into().unwrap();
+    let execute = |id: u32, length: usize, types: bool| {
+        let mut payload = [&[0x17][..], &number, &[0, 1, 0, 0, 0], &[0]].concat();
+        payload.push(types.into());
+        if types {
+            // A LONG and a BLOB.
+            payload.extend_from_slice(&[3, 0, 0xFC, 0]);
+        }
+        payload.extend_from_slice(&id.to_le_bytes());
+        payload.push(0xFE);
+        payload.extend_from_slice(&(length as u64).to_le_bytes());
+        payload.resize(payload.len() + length, b'x');
+        payload
+    };
+    let answer = client.run(&execute(1, 10, true), 1);
+    assert_eq!(answer[0][..2], [0, 1], "{answer:?}");
+    for (id, length) in [(2, 10), (3, 70 << 10), (4, 300 << 10), (5, 3 << 20)] {
+        // The only connection is begun anew for another session: what was prepared and told there is gone.
+        other.exec("/* stoa: primary */ SET time_zone = '+01:00'");
+        assert_eq!(other.one::<String>("SELECT @@time_zone"), "+01:00");
+        other.exec("SET time_zone = 'SYSTEM'");
+        let answer = client.run(&execute(id, length, false), 1);
+        assert_eq!(answer[0][..2], [0, 1], "{:?}", String::from_utf8_lossy(&answer[0]));
+        let stored: (usize, i32) = other.one(&format!(
+            "/* stoa: primary */ SELECT LENGTH(v), v = REPEAT('x', {length}) FROM t WHERE id = {id}"
+        ));
+        assert_eq!(stored, (length, 1));
+    }
+}

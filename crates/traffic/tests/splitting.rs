@@ -84,6 +84,7 @@ fn transactions_locks_and_what_cannot_be_moved_stay_on_one_connection() {
     c.exec("UNLOCK TABLES");
     c.exec("START TRANSACTION READ ONLY");
     assert_eq!(code(&c.try_exec("UPDATE t SET v = 1").unwrap_err()), 1792);
+    assert_eq!(c.one::<i32>("SELECT v FROM t WHERE id = 1"), 12, "the transaction goes on");
     c.exec("COMMIT");
 }
 

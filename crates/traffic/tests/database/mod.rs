@@ -414,6 +414,19 @@ impl Session {
         rows.pop().unwrap()
     }
 
+    /// Runs a prepared statement, whatever its rows are.
+    pub fn try_prepared(
+        &mut self,
+        sql: &str,
+        values: Vec<mysql_async::Value>,
+    ) -> mysql_async::Result<Vec<mysql_async::Row>> {
+        let Session { conn, runtime } = self;
+        runtime.block_on(async {
+            let values = mysql_async::Params::Positional(values);
+            tokio::time::timeout(DEADLINE, conn.exec(sql, values)).await.expect("an answer in time")
+        })
+    }
+
     /// Runs a prepared statement.
     pub fn prepared<R: FromRow + Send + 'static>(
         &mut self,

@@ -2,11 +2,13 @@
 //! connection knows of it any more, or none ever did.
 
 use super::perform::Work;
+use super::station::Target;
 use super::{Diagnostic, Over, Past, Session};
 use crate::sql::classify::{ContextValue, Lone, Reads, lone_values};
 use crate::sql::lexer::{Dialect, Lexer, TokenKind, Word};
 use crate::sql::wire::field::Fields;
 use crate::sql::wire::reply::{self, Column, ColumnKind, Rows};
+use std::rc::Rc;
 
 /// How long a server's messages are, in bytes.
 const MESSAGE: u32 = 2048;
@@ -26,7 +28,12 @@ impl Session {
     pub(super) fn remembered(&self, work: &Work) -> Option<Vec<Told>> {
         if let Some(lone) = &work.verdict.lone {
             // The client's own, not the connection's that happens to be used.
-            let here = lone.value == ContextValue::ConnectionId || !self.keeps_last();
+            let here = match lone.value {
+                ContextValue::ConnectionId => true,
+                // What another session left on the connection is not to be told.
+                ContextValue::WarningCount | ContextValue::ErrorCount if !self.has_diagnostics() => true,
+                _ => !self.keeps_last(),
+            };
             return here.then(|| vec![self.tell(lone, self.statement_text(work))]);
         }
         let asks = work.verdict.reads.intersects(Reads::LAST_STATEMENT);
@@ -74,6 +81,11 @@ impl Session {
         Ok(self.line.send().await?)
     }
 
+    /// Whether `SHOW WARNINGS` has something to tell.
+    pub(super) fn has_diagnostics(&self) -> bool {
+        self.past.warnings > 0 || self.past.errors > 0
+    }
+
     /// Answers `SHOW WARNINGS` and its kin.
     pub(super) async fn answer_diagnostics(&mut self, work: &Work) -> Result<(), Over> {
         let Asked { errors_only, count, offset, most } = asked(self.statement_text(work), &self.dialect);
@@ -108,15 +120,29 @@ impl Session {
         Ok(self.line.send().await?)
     }
 
+    /// Takes warnings that the next statement leaves from their connection, where that one runs elsewhere.
+    pub(super) async fn save_diagnostics(&mut self, next: &Target) {
+        let slot = match next {
+            Target::Held => return,
+            Target::Last(slot) | Target::Replica(slot) => Some(slot.clone()),
+            Target::Primary => self.worker.routed().primary.clone(),
+        };
+        let here = self.held.as_ref().map(|held| &held.backend.slot);
+        if !slot.as_ref().zip(here).is_some_and(|(slot, here)| Rc::ptr_eq(slot, here)) {
+            Box::pin(self.take_past()).await;
+        }
+    }
+
     /// Takes what the last statement left from its connection, and gives that one up: a session at rest holds
     /// none. What a server does not tell in time is lost.
     pub(super) async fn take_past(&mut self) {
         let span = self.worker.shared.settings.connect;
+        let had = self.has_diagnostics();
         let Some(held) = &mut self.held else { return };
         let (link, past) = (&mut held.backend.link, &mut self.past);
         let mut diagnostics = Vec::new();
         let taken = tokio::time::timeout(span, async {
-            if past.warnings > 0 || past.errors > 0 {
+            if had {
                 link.ask(DIAGNOSTICS, |row| diagnostics.extend(read_diagnostic(row))).await?;
             }
             link.ask("SELECT FOUND_ROWS()", |row| past.found_rows = number(row).unwrap_or(past.found_rows))

@@ -112,7 +112,9 @@ impl Session {
                 let Some(answers) = self.remembered(work) else { return Ok(false) };
                 self.answer_values(&answers, written(work)).await?;
             }
-            Kind::ShowWarnings if !self.keeps_last() => Box::pin(self.answer_diagnostics(work)).await?,
+            Kind::ShowWarnings if !self.keeps_last() || !self.has_diagnostics() => {
+                Box::pin(self.answer_diagnostics(work)).await?
+            }
             _ => return Ok(false),
         }
         Ok(true)

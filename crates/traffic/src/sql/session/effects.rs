@@ -48,8 +48,7 @@ impl Session {
         if let Some(held) = &self.held {
             self.last = Rc::downgrade(&held.backend.slot);
         }
-        let asked_next = failed
-            || self.past.warnings > 0
+        let asked_next = self.has_diagnostics() && !self.unshared
             || work.verdict.effects.intersects(Effects::FOUND_ROWS.union(Effects::LAST_INSERT_ID));
         if !self.is_bound() && !asked_next {
             self.leave();
@@ -81,8 +80,15 @@ impl Session {
         let failed = outcome.error.is_some();
         let gives_rows =
             outcome.rows > 0 || matches!(work.verdict.kind, Kind::Select | Kind::Show | Kind::Explain);
-        self.unshared = false;
-        self.diagnostics = Vec::new();
+        let mysql = self.worker.shared.identity.get().is_some_and(|identity| identity.is_mysql());
+        let stay = !failed && outcome.warnings == 0 && !mysql && work.leaves_diagnostics();
+        let (warnings, errors) =
+            if stay { (self.past.warnings, self.past.errors) } else { (outcome.warnings, failed.into()) };
+        if !stay {
+            self.diagnostics = Vec::new();
+        }
+        // Those that were taken from their connection are told from here as long as they stay.
+        self.unshared = !self.diagnostics.is_empty();
         let affected = i64::try_from(outcome.affected_rows).unwrap_or(i64::MAX);
         self.past = Past {
             last_insert_id: match outcome.last_insert_id {
@@ -96,8 +102,8 @@ impl Session {
             } else {
                 self.past.found_rows
             },
-            warnings: outcome.warnings,
-            errors: failed.into(),
+            warnings,
+            errors,
         };
     }
 

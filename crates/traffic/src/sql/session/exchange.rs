@@ -280,6 +280,7 @@ impl Exchange<'_> {
     /// Follows the answer to the client's command; whether there is something to deliver, or it has ended.
     fn follow(&mut self) -> Result<bool, Fault> {
         let mute = self.mute || self.progress.behind || self.progress.refused.is_some();
+        let before = self.progress.delivered;
         loop {
             let inbound = &mut self.backend.link.line.inbound;
             let step = self.follower.step(inbound.data_mut()).map_err(|_| Fault::Lost)?;
@@ -308,6 +309,12 @@ impl Exchange<'_> {
                 self.judge()?;
             }
             if self.follower.outcome().rows > self.rows {
+                if !before {
+                    // None of it has gone out: the client can be told.
+                    self.progress.delivered = false;
+                    self.progress.forward = 0;
+                    self.client.forget();
+                }
                 return Err(Fault::TooManyRows);
             }
             match next {
@@ -342,7 +349,8 @@ impl Exchange<'_> {
             return Ok(());
         }
         self.progress.delivered = false;
-        self.progress.forward = 0;
+        // It has been dealt with: the next answer must not begin with it.
+        self.backend.link.line.inbound.consume(std::mem::take(&mut self.progress.forward));
         self.client.forget();
         Err(fault)
     }

@@ -17,6 +17,12 @@ use tokio::task::spawn_local;
 
 /// What a client is told where nobody can know whether its write was done: the number and state of "Got error
 /// during COMMIT", which no driver takes for a reason to try again.
+///
+/// No position decides it instead. A transaction is given its number while it commits, and the only word of it
+/// is the OK that did not come: `last_gtid` and `session_track_gtids` stand in that packet. What others
+/// wrote in the meantime has numbers too, so that one more of them on the new primary says nothing, and to
+/// give the number beforehand (`gtid_seq_no`, `gtid_next`) takes rights that no application has, and an order
+/// of all writers' commits that two splitters do not know.
 const UNKNOWN_OUTCOME: (u16, &[u8; 5]) = (1180, b"HY000");
 /// What a client is told where its transaction is undone, and doing it again may succeed: a deadlock's.
 const UNDONE: (u16, &[u8; 5]) = (1213, b"40001");

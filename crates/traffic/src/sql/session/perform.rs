@@ -74,6 +74,23 @@ impl Work {
         reads && self.verdict.effects.without(sets).is_empty()
     }
 
+    /// Whether warnings outlive it at MariaDB: it uses no table, and runs nothing else.
+    pub(super) fn leaves_diagnostics(&self) -> bool {
+        let runs = Effects::UNKNOWN.union(Effects::STORED_CODE).union(Effects::WRITE);
+        let plain = matches!(
+            self.verdict.kind,
+            Kind::Select
+                | Kind::Set
+                | Kind::Use
+                | Kind::Do
+                | Kind::Explain
+                | Kind::Transaction(_)
+                | Kind::ShowWarnings
+                | Kind::Diagnostics
+        );
+        plain && !self.verdict.tables && !self.verdict.effects.intersects(runs)
+    }
+
     /// Whether it only begins a transaction, or ends one that was not begun: outside of one it leaves nothing
     /// on a server that was lost.
     pub(super) fn opens(&self) -> bool {
@@ -105,6 +122,10 @@ impl Session {
         for _ in 0..TRIES {
             let target = self.target(work, patience);
             let replica = matches!(target, Target::Replica(_));
+            if self.held.is_some() && !self.is_bound() && work.leaves_diagnostics() && self.has_diagnostics()
+            {
+                self.save_diagnostics(&target).await;
+            }
             if let Err(no) = self.station(work, target).await {
                 if replica && !matches!(no, NoConnection::Ended) {
                     patience = false;
@@ -224,10 +245,11 @@ impl Session {
     /// count" go; more are told only to who asks for nothing else (see `answers`).
     fn compose_past(&mut self) {
         let Some(held) = self.held.as_mut().filter(|_| self.prime) else { return };
+        // A statement without a table leaves the warnings of the one before it.
         let sql: &[u8] = match (self.past.row_count, self.past.found_rows) {
-            (-1, 0) => b"SELECT 1 FROM DUAL WHERE 0",
-            (-1, _) => b"SELECT 1 FROM DUAL",
-            _ => b"DO 0",
+            (-1, 0) => b"SELECT 1 FROM (SELECT 1 AS x) AS t WHERE x = 0",
+            (-1, _) => b"SELECT 1 FROM (SELECT 1 AS x) AS t",
+            _ => b"DO (SELECT 1 FROM (SELECT 1 AS x) AS t)",
         };
         held.backend.link.put(0x03, sql);
         self.expects.push(Expect::Past);

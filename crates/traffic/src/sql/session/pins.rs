@@ -5,16 +5,13 @@ use crate::sql::classify::{Effects, Kind, Made, Statement, TableName, Transactio
 /// The most names that are told apart; more are taken to last.
 const NAMES_MAX: usize = 64;
 
-/// A schema, and what has this name in it.
-type Named = (Box<[u8]>, Box<[u8]>);
-
 /// What ties a session to its connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pins {
     /// What lasts until it is undone, or the session is reset.
     effects: Effects,
-    /// Temporary tables.
-    tables: Vec<Named>,
+    /// Temporary tables, each by its schema and name.
+    tables: Vec<TableName>,
     /// Names that `GET_LOCK` may hold, and how often.
     locks: Vec<(Box<[u8]>, u32)>,
     /// Names that `PREPARE` gave.
@@ -131,7 +128,7 @@ impl Pins {
     fn name(&mut self, did: Effects, ran: &Ran<'_>, several: bool) {
         let key = |table: &TableName| {
             let schema = table.schema.as_deref().unwrap_or(ran.schema);
-            (Box::from(schema), table.name.clone())
+            TableName { schema: Some(schema.into()), name: table.name.clone() }
         };
         match ran.made.filter(|_| !several) {
             Some(Made::Table(table)) if !ran.failed && self.tables.len() < NAMES_MAX => {

@@ -71,7 +71,10 @@ impl Session {
         let reads = work.verdict.reads;
         let last = self.last.upgrade().filter(|slot| !slot.is_retired() && self.keeps_last());
         let last = last.filter(|slot| work.only_reads() || self.is_primary(slot));
-        self.prime = last.is_none() && reads.intersects(Reads::LAST_STATEMENT.without(Reads::LAST_INSERT_ID));
+        // What another session left on the connection is not to be told.
+        let clean = !self.has_diagnostics() && reads == Reads::DIAGNOSTICS;
+        self.prime = (last.is_none() || clean)
+            && reads.intersects(Reads::LAST_STATEMENT.without(Reads::LAST_INSERT_ID));
         if self.held.is_some() && self.is_bound() {
             return Target::Held;
         }
