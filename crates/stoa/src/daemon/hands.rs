@@ -160,6 +160,7 @@ impl Hands {
     pub(crate) fn publish(&self, intent: &Intent, routes: &Routes, roster: &Roster) {
         self.links.publish(routes);
         self.checks.need(intent.site.deploy.checks);
+        self.checks.of_engine(intent.site.database.as_ref().map(|database| database.engine));
         self.checks.hurry(roster.database.handover.is_some());
         let endpoints = roster.instances.values().map(|place| &place.endpoint).chain(&roster.sql_face);
         let given = endpoints.filter_map(Endpoint::port).collect();

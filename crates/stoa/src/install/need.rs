@@ -20,6 +20,8 @@ pub(crate) struct Need {
 pub(crate) enum Thing {
     /// A server or helper, on `PATH` or in the folders of servers.
     Program(&'static str),
+    /// A program of MySQL's; MariaDB's links of that name are not it.
+    MysqlProgram(&'static str),
     /// A program that the application's build calls by name: only in the system's folders, which are all
     /// that a build sees.
     BuildTool(&'static str),
@@ -64,8 +66,14 @@ const MARIADB: [Need; 5] = [
         what_for: "saving what a lost primary alone has",
     },
 ];
-const MYSQL: Need =
-    Need { thing: Thing::Program("mysqld"), package: "mysql-server-core", what_for: "the database" };
+const MYSQL: [Need; 2] = [
+    Need { thing: Thing::MysqlProgram("mysqld"), package: "mysql-server-core", what_for: "the database" },
+    Need {
+        thing: Thing::MysqlProgram("mysqlbinlog"),
+        package: "mysql-server-core",
+        what_for: "saving what a lost primary alone has",
+    },
+];
 const REDIS: Need =
     Need { thing: Thing::Program("redis-server"), package: "redis-server", what_for: "the cache" };
 const MEMCACHED: Need =
@@ -109,7 +117,7 @@ pub(crate) fn needs(site: &Site, hints: Hints) -> Vec<Need> {
     }
     match site.database.as_ref().map(|database| database.engine) {
         Some(DatabaseEngine::Mariadb) => needs.extend(MARIADB),
-        Some(DatabaseEngine::Mysql) => needs.push(MYSQL),
+        Some(DatabaseEngine::Mysql) => needs.extend(MYSQL),
         None => {}
     }
     if php && site.database.is_some() {
@@ -183,7 +191,7 @@ impl Thing {
     /// Its name for people.
     pub(crate) fn name(self) -> String {
         match self {
-            Thing::Program(name) | Thing::BuildTool(name) => name.to_owned(),
+            Thing::Program(name) | Thing::MysqlProgram(name) | Thing::BuildTool(name) => name.to_owned(),
             Thing::PythonModule(name) => format!("python3's {name}"),
             Thing::PhpModule(name) => format!("php's {name}"),
         }

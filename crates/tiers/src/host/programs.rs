@@ -19,6 +19,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mariadb-binlog", "mariadb-client"),
     ("mariabackup", "mariadb-backup"),
     ("mbstream", "mariadb-backup"),
+    ("mysqld", "mysql-server-core"),
+    ("mysqlbinlog", "mysql-server-core"),
     ("redis-server", "redis-server"),
     ("memcached", "memcached"),
     ("php-fpm", "php-fpm"),
@@ -49,6 +51,19 @@ pub fn find(program: &str) -> Option<PathBuf> {
 /// A program in the folders of `path`, or at its own absolute path.
 pub(crate) fn find_on(program: &str, path: &OsStr) -> Option<PathBuf> {
     look_up(program, path, Path::new("/"))
+}
+
+/// A program of MySQL's. MariaDB's packages have links of these names to their own, which are passed over.
+pub fn find_of_mysql(program: &str) -> Option<PathBuf> {
+    let caller = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&caller).chain(std::env::split_paths(SERVER_PATH));
+    let mut programs = folders.filter_map(|folder| find_on(program, folder.as_os_str()));
+    programs.find(|program| {
+        let real = std::fs::canonicalize(program);
+        real.is_ok_and(|real| {
+            !real.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"mariadb"))
+        })
+    })
 }
 
 /// PHP's process manager, whose name holds its version; the newest where there are several.
