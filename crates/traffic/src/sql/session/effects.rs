@@ -107,6 +107,8 @@ impl Session {
                     let id = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
                     self.past.last_insert_id = id.unwrap_or(self.past.last_insert_id);
                 }
+                // MySQL counts statements in a variable, and tells of it as if it had been set.
+                Change::Variable { name: b"statement_id", .. } => {}
                 Change::Variable { name, value } => {
                     dialect = read_dialect(dialect, name, value);
                     match state.as_ref().unwrap_or(&self.state).with_variable(name, value) {
