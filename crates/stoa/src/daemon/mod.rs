@@ -55,6 +55,10 @@ async fn serve(paths: &Paths) -> miette::Result<()> {
     let wake = Arc::new(Notify::new());
     let store = Arc::new(SqliteStore::open(&paths.database()).into_diagnostic()?);
     let hands = Hands::open(paths.clone(), wake.clone()).await.map_err(|error| miette!("{error}"))?;
+    // What a daemon before this one was asked for says which engine the data here is of.
+    if let Some(intent) = store.intent().await.into_diagnostic()? {
+        hands.expect(&intent);
+    }
     let hands = Arc::new(hands);
     let agent = Arc::new(Agent::new(HostId::local(), store.clone(), hands.clone(), wake.clone()));
     let down_asked = Arc::new(AtomicBool::new(false));

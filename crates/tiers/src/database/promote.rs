@@ -25,15 +25,38 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub async fn promote(server: &Server<'_>, term: Term, wait: bool) -> Result<(), DatabaseError> {
     let verb = "be promoted";
     let mut client = enter(server, verb, term, TIMEOUT).await?;
-    if client.first::<Row>(verb, client.words().replica_status).await?.is_some() {
-        client.run(verb, client.words().stop_receiving).await?;
-        apply_received(&mut client, verb).await?;
-        client.run(verb, client.words().stop_replicating).await?;
-        client.run(verb, client.words().forget_primary).await?;
+    if let Err(error) = lead(&mut client, verb, wait).await {
+        refuse_again(&mut client, verb).await;
+        client.close().await;
+        return Err(error);
     }
-    semi_sync::set(&mut client, verb, semi_sync::Side::Primary { wait }).await?;
-    client.run(verb, client.words().take_writes).await?;
     leave(server, client, verb).await
+}
+
+async fn lead(client: &mut Client, verb: &'static str, wait: bool) -> Result<(), DatabaseError> {
+    let words = client.words();
+    if client.first::<Row>(verb, words.replica_status).await?.is_some() {
+        client.run(verb, words.stop_receiving).await?;
+        apply_received(client, verb).await?;
+        client.run(verb, words.stop_replicating).await?;
+        client.run(verb, words.forget_primary).await?;
+    }
+    semi_sync::set(client, verb, semi_sync::Side::Primary { wait }).await?;
+    client.run(verb, words.take_writes).await
+}
+
+/// A server that was not made the primary refuses everybody's writes again, the daemon's too. One that takes
+/// writes already is left alone.
+async fn refuse_again(client: &mut Client, verb: &'static str) {
+    let words = client.words();
+    client.extend(PATIENCE);
+    if words.let_daemon_write.is_none() {
+        return;
+    }
+    if let Ok(Some(1_u8)) = client.first(verb, "SELECT @@global.read_only").await {
+        // As it is, applications are kept out; the next change of its role does this too.
+        let _ = client.run(verb, words.refuse_writes).await;
+    }
 }
 
 /// Waits until everything that was received is applied: it may have been acknowledged.

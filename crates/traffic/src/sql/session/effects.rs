@@ -93,16 +93,17 @@ impl Session {
         for change in self.follower.outcome().changes() {
             match change {
                 Change::Variable { name: b"last_gtid", value } => {
-                    // Anything it cannot be read from leaves the session where it is: on the primary.
-                    if let Some(mark) = std::str::from_utf8(value).ok().and_then(Mark::parse) {
-                        self.written.reach(mark);
+                    match std::str::from_utf8(value).ok().and_then(Mark::parse) {
+                        Some(mark) => self.written.reach(mark),
+                        // Empty until something is written.
+                        None if value.is_empty() => {}
+                        None => self.written.reach_untold(),
                     }
                 }
-                Change::Gtids(set) => {
-                    if let Some(set) = std::str::from_utf8(set).ok().and_then(Position::parse) {
-                        self.written.reach_all(&set);
-                    }
-                }
+                Change::Gtids(set) => match std::str::from_utf8(set).ok().and_then(Position::parse_written) {
+                    Some(set) => self.written.reach_all(&set),
+                    None => self.written.reach_untold(),
+                },
                 Change::Variable { name: b"last_insert_id" | b"identity", value } => {
                     let id = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
                     self.past.last_insert_id = id.unwrap_or(self.past.last_insert_id);
