@@ -26,7 +26,7 @@ pub(crate) use start::ensure;
 
 use crate::api;
 use crate::cycle;
-use crate::store::SqliteStore;
+use crate::store::{SqliteStore, Store};
 use agent::Agent;
 use controller::Controller;
 use hands::Hands;
