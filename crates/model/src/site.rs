@@ -316,6 +316,14 @@ pub enum DatabaseEngine {
     Mysql,
 }
 
+impl DatabaseEngine {
+    /// Whether a start of a former primary can take back what it had not committed. Otherwise the server commits
+    /// then whatever stands in its binlog.
+    pub const fn rewinds(self) -> bool {
+        matches!(self, DatabaseEngine::Mariadb)
+    }
+}
+
 /// `[cache]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheTier {

@@ -16,7 +16,7 @@ fn direct(splitter: &Splitter, server: &Server) -> OptsBuilder {
 
 /// What a client sees of an answer: rows with their columns' names, types and flags, or the error.
 fn seen(session: &mut Session, sql: &str) -> String {
-    match session.try_rows(sql) {
+    match session.try_rows::<mysql_async::Row>(sql) {
         Ok(rows) => format!("{sql}: {:?}", rows.iter().map(described).collect::<Vec<_>>()),
         Err(error) => format!("{sql}: {error}"),
     }

@@ -9,7 +9,7 @@ use crate::backoff;
 use crate::drain;
 use crate::planner::Planner;
 use stoa_model::cluster::{Astray, Broken, Cure};
-use stoa_model::observed::{DataState, DatabaseStatus, ProcessState};
+use stoa_model::observed::{DataState, DatabaseStatus, ProcessState, Salvaged};
 use stoa_model::plan::WaitKind;
 use stoa_model::{Action, InstanceId, Millis, Tier};
 
@@ -51,7 +51,7 @@ pub(crate) fn may_start(plan: &Planner<'_>, id: InstanceId) -> Result<(), (WaitK
         return Err((WaitKind::Progress, until));
     }
     let Some(astray) = plan.roster.database.astray.get(&id) else { return Ok(()) };
-    if astray.cure == Cure::Rewind && is_salvaged(plan, id, astray) {
+    if cure_of(plan, id, astray) == Cure::Rewind && is_salvaged(plan, id, astray) {
         return Ok(());
     }
     Err((WaitKind::Progress, "what only it has is saved; then it follows the primary".to_owned()))
@@ -67,8 +67,20 @@ fn awaits_answer(plan: &Planner<'_>, id: InstanceId) -> bool {
 }
 
 fn is_salvaged(plan: &Planner<'_>, id: InstanceId, astray: &Astray) -> bool {
+    salvaged(plan, id, astray).is_some()
+}
+
+fn salvaged(plan: &Planner<'_>, id: InstanceId, astray: &Astray) -> Option<Salvaged> {
     let host = plan.sight().host_of(id).and_then(|host| plan.sight().host(host));
-    host.and_then(|host| host.salvaged.get(&id)).is_some_and(|saved| saved.term >= astray.term)
+    host.and_then(|host| host.salvaged.get(&id)).copied().filter(|saved| saved.term >= astray.term)
+}
+
+/// What is to be done: a server that cannot be rewound need not be started to see that it has to be made anew.
+fn cure_of(plan: &Planner<'_>, id: InstanceId, astray: &Astray) -> Cure {
+    let database = plan.input.intent.site.database.as_ref();
+    let rewinds = database.is_none_or(|database| database.engine.rewinds());
+    let own = salvaged(plan, id, astray).is_some_and(|saved| saved.transactions > 0);
+    if own && !rewinds { Cure::Rebuild } else { astray.cure }
 }
 
 fn find(plan: &mut Planner<'_>, id: InstanceId, primary: &DatabaseStatus) {
@@ -127,7 +139,8 @@ fn broken(plan: &mut Planner<'_>, id: InstanceId, primary: &DatabaseStatus) {
 
 fn cure(plan: &mut Planner<'_>, id: InstanceId) {
     let Some(astray) = plan.roster.database.astray.get(&id).cloned() else { return };
-    let what = match astray.cure {
+    let cure = cure_of(plan, id, &astray);
+    let what = match cure {
         Cure::Rewind => "it follows the primary, without what only it has",
         Cure::Rebuild => "it is made anew",
     };
@@ -136,7 +149,7 @@ fn cure(plan: &mut Planner<'_>, id: InstanceId) {
     if !plan.sight().is_down(id) {
         // A former primary that was rewound and runs is judged by what it answers.
         let running = plan.sight().running(id).is_some_and(|running| !running.stopping);
-        if running && (astray.cure == Cure::Rebuild || !saved) && drain::acknowledged(plan, id).is_ok() {
+        if running && (cure == Cure::Rebuild || !saved) && drain::acknowledged(plan, id).is_ok() {
             let grace = plan.spec(id).map_or(drain::GRACE, |spec| spec.stop_timeout());
             plan.step(Action::Stop { instance: id, grace }, format!("{id} is mended: {}", astray.because));
         }
@@ -148,7 +161,7 @@ fn cure(plan: &mut Planner<'_>, id: InstanceId) {
         let (beyond, term) = (astray.beyond, astray.term);
         let because = format!("{id} may have what no other server has: {}", astray.because);
         plan.step(Action::Salvage { instance: id, beyond, term }, because);
-    } else if astray.cure == Cure::Rebuild {
+    } else if cure == Cure::Rebuild {
         plan.step(Action::Discard { instance: id }, format!("{id} is made anew: {}", astray.because));
     }
 }

@@ -3,7 +3,7 @@
 use super::scene::{Scene, id};
 use stoa_model::cluster::{SwitchoverOrder, SwitchoverState};
 use stoa_model::observed::{DataState, ProcessState, Receiving};
-use stoa_model::site::OnLostReplica;
+use stoa_model::site::{DatabaseEngine, OnLostReplica};
 use stoa_model::{Millis, Term};
 
 /// A primary with two replicas, all of them at rest.
@@ -57,6 +57,29 @@ fn a_killed_primary_is_followed_by_a_replica_and_comes_back_as_one() {
     let places: Vec<_> = verbs.iter().map(|verb| told.find(verb)).collect();
     assert!(places.is_sorted() && places.iter().all(Option::is_some), "{told}");
     assert_eq!(scene.routes.sql.replicas.len(), 2);
+}
+
+#[test]
+fn a_former_primary_that_cannot_be_rewound_is_made_anew_where_it_has_something_of_its_own() {
+    for (engine, alone, anew) in [
+        (DatabaseEngine::Mariadb, 3, false),
+        (DatabaseEngine::Mysql, 0, false),
+        (DatabaseEngine::Mysql, 3, true),
+    ] {
+        let mut scene = three();
+        scene.intent.site.database.as_mut().unwrap().engine = engine;
+        scene.settle();
+        scene.lost_alone = alone;
+        let primary = scene.roster.primary.unwrap().to_string();
+        scene.died(&primary, 0);
+        scene.pass(100);
+        let told = story(&mut scene);
+        let (discard, start) =
+            (told.find(&format!("discard {primary}")), told.find(&format!("start {primary}")));
+        assert!(start.is_some() && discard.is_some() == anew, "{engine:?} {alone}: {told}");
+        assert!(!anew || discard < start, "it was started first: {told}");
+        assert_eq!(scene.routes.sql.replicas.len(), 2, "{told}");
+    }
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(crate) struct Scene {
     pub(crate) demand: BTreeMap<Tier, Demand>,
     pub(crate) paths: Paths,
     pub(crate) now: Time,
+    /// So many transactions are found on a lost primary that its successor has not.
+    pub(crate) lost_alone: u64,
     /// What the last plan's steps were, for what a process runs as.
     specs: BTreeMap<InstanceId, Spec>,
 }
@@ -88,6 +90,7 @@ impl Scene {
             host,
             paths: Paths::new("/s"),
             now,
+            lost_alone: 0,
             specs: BTreeMap::new(),
         }
     }

@@ -28,7 +28,8 @@ impl Scene {
             }
             Action::SemiSync { instance, wait, .. } => self.status(*instance).semi_sync.enabled = *wait,
             Action::Salvage { instance, term, .. } => {
-                self.host.salvaged.insert(*instance, Salvaged { term: *term, transactions: 0 });
+                let transactions = self.lost_alone;
+                self.host.salvaged.insert(*instance, Salvaged { term: *term, transactions });
             }
             Action::Discard { instance } => {
                 let seen = self.trace(*instance);

@@ -30,7 +30,7 @@ pub(crate) fn provide(
     if let Some(need) = left.first() {
         return Err(Failure::failed(
             format!("{} is still missing", need.thing.name()),
-            format!("the package {} was installed and does not bring it", need.package),
+            format!("what was installed does not bring it: {}", need.source()),
             format!("install it by hand; the site needs it for {}", need.what_for),
         ));
     }
@@ -53,6 +53,10 @@ pub(crate) fn missing(wanted: &[Need]) -> Vec<Need> {
 pub(crate) fn install(missing: &[Need], screen: Screen, consent: Consent) -> Outcome<()> {
     if missing.is_empty() {
         return Ok(());
+    }
+    if let Some(need) = missing.iter().find(|need| need.package.is_none()) {
+        let what = format!("missing on this machine: {}, for {}", need.thing.name(), need.what_for);
+        return Err(Failure::failed(what, "Debian's stable release has no package of MySQL", need.source()));
     }
     let names = missing.iter().map(|need| need.thing.name()).collect::<Vec<_>>().join(", ");
     let install = Install::new(packages(missing));

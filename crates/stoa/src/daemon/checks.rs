@@ -56,6 +56,8 @@ struct State {
     hurry: bool,
     /// When a database's process ended last.
     lost: Option<Time>,
+    /// Which engine the site has; nothing is known of data before that is.
+    engine: Option<DatabaseEngine>,
     /// The server that is installed; asked once, its answer costs a process.
     installed: Option<database::data::Installed>,
 }
@@ -95,6 +97,11 @@ impl Checks {
     /// How many checks in a row a new instance has to pass.
     pub(crate) fn need(&self, passes: u32) {
         self.shared.state().needed = passes;
+    }
+
+    /// Which engine the site's data is of.
+    pub(crate) fn of_engine(&self, engine: Option<DatabaseEngine>) {
+        self.shared.state().engine = engine;
     }
 
     /// Whether databases are asked as often as what is not well.
@@ -168,10 +175,11 @@ impl Checks {
     }
 
     async fn look_at_data(&self, id: InstanceId) -> DataState {
-        let known = self.shared.state().installed.clone();
+        let Some(engine) = self.shared.state().engine else { return DataState::Unknown };
+        let known = self.shared.state().installed.clone().filter(|known| known.engine == engine);
         let installed = match known {
             Some(installed) => installed,
-            None => match database::data::installed(id, DatabaseEngine::Mariadb).await {
+            None => match database::data::installed(id, engine).await {
                 Ok(installed) => self.shared.state().installed.insert(installed).clone(),
                 Err(error) => {
                     tracing::debug!("{error}");

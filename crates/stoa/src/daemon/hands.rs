@@ -156,10 +156,16 @@ impl Hands {
         }
     }
 
+    /// Looks at what is here as at a site of this kind.
+    pub(crate) fn expect(&self, intent: &Intent) {
+        self.checks.need(intent.site.deploy.checks);
+        self.checks.of_engine(intent.site.database.as_ref().map(|database| database.engine));
+    }
+
     /// Lets every role serve by these routes, and looks at what else was decided.
     pub(crate) fn publish(&self, intent: &Intent, routes: &Routes, roster: &Roster) {
         self.links.publish(routes);
-        self.checks.need(intent.site.deploy.checks);
+        self.expect(intent);
         self.checks.hurry(roster.database.handover.is_some());
         let endpoints = roster.instances.values().map(|place| &place.endpoint).chain(&roster.sql_face);
         let given = endpoints.filter_map(Endpoint::port).collect();

@@ -27,7 +27,7 @@ pub(crate) use start::ensure;
 
 use crate::api;
 use crate::cycle;
-use crate::store::SqliteStore;
+use crate::store::{SqliteStore, Store};
 use agent::Agent;
 use controller::Controller;
 use hands::Hands;
@@ -56,6 +56,10 @@ async fn serve(paths: &Paths) -> miette::Result<()> {
     let wake = Arc::new(Notify::new());
     let store = Arc::new(SqliteStore::open(&paths.database()).into_diagnostic()?);
     let hands = Hands::open(paths.clone(), wake.clone()).await.map_err(|error| miette!("{error}"))?;
+    // What a daemon before this one was asked for says which engine the data here is of.
+    if let Some(intent) = store.intent().await.into_diagnostic()? {
+        hands.expect(&intent);
+    }
     let hands = Arc::new(hands);
     let agent = Arc::new(Agent::new(HostId::local(), store.clone(), hands.clone(), wake.clone()));
     let down_asked = Arc::new(AtomicBool::new(false));

@@ -61,8 +61,9 @@ async fn remembered(paths: &Paths) -> miette::Result<(Option<Intent>, Roster, Ro
 async fn nothing_runs(paths: &Paths, intent: &Intent, roster: &Roster) -> Observed {
     let mut releases = app::build::observe(paths);
     releases.entry(intent.release.clone()).or_insert(ReleaseState::Taken);
+    let engine = intent.site.database.as_ref().map_or(DatabaseEngine::Mariadb, |database| database.engine);
     let installed = match roster.primary {
-        Some(primary) => database::data::installed(primary, DatabaseEngine::Mariadb).await.ok(),
+        Some(primary) => database::data::installed(primary, engine).await.ok(),
         None => None,
     };
     let seen = |id| {

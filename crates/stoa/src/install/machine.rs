@@ -19,6 +19,7 @@ pub(crate) fn look(need: &Need) -> Found {
     let found = match need.thing {
         Thing::Program("php-fpm") => programs::find_php_fpm(),
         Thing::Program(name) => programs::find(name),
+        Thing::MysqlProgram(name) => programs::find_of_mysql(name),
         Thing::BuildTool(name) => build_tool(name),
         Thing::PythonModule(module) => python().filter(|python| imports(python, module)),
         Thing::PhpModule(module) => programs::find_php_fpm().filter(|php| extends(php, module)),

@@ -3,14 +3,15 @@
 use std::path::Path;
 use stoa_model::Site;
 use stoa_model::site::{AppKind, CacheEngine, DatabaseEngine, SourceLocation};
+use stoa_tiers::host::programs::MYSQL_SOURCE;
 
 /// One thing a site needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Need {
     /// As it is found.
     pub(crate) thing: Thing,
-    /// The package of Debian and its children that holds it.
-    pub(crate) package: &'static str,
+    /// The package of Debian's stable release that holds it; none where it has to come from elsewhere.
+    pub(crate) package: Option<&'static str>,
     /// What for.
     pub(crate) what_for: &'static str,
 }
@@ -20,6 +21,8 @@ pub(crate) struct Need {
 pub(crate) enum Thing {
     /// A server or helper, on `PATH` or in the folders of servers.
     Program(&'static str),
+    /// A program of MySQL's; MariaDB's links of that name are not it.
+    MysqlProgram(&'static str),
     /// A program that the application's build calls by name: only in the system's folders, which are all
     /// that a build sees.
     BuildTool(&'static str),
@@ -42,63 +45,88 @@ pub(crate) struct Hints {
     pub(crate) ruby: bool,
 }
 
-const NGINX: Need = Need { thing: Thing::Program("nginx"), package: "nginx", what_for: "the web tier" };
-const GIT: Need = Need { thing: Thing::Program("git"), package: "git", what_for: "taking the code" };
+const NGINX: Need = Need { thing: Thing::Program("nginx"), package: Some("nginx"), what_for: "the web tier" };
+const GIT: Need = Need { thing: Thing::Program("git"), package: Some("git"), what_for: "taking the code" };
 const MARIADB: [Need; 5] = [
-    Need { thing: Thing::Program("mariadbd"), package: "mariadb-server-core", what_for: "the database" },
+    Need {
+        thing: Thing::Program("mariadbd"),
+        package: Some("mariadb-server-core"),
+        what_for: "the database",
+    },
     Need {
         thing: Thing::Program("mariadb-install-db"),
-        package: "mariadb-server-core",
+        package: Some("mariadb-server-core"),
         what_for: "the database",
     },
     // mariadb-install-db calls it, and no package of the server's depends on it.
     Need {
         thing: Thing::Program("my_print_defaults"),
-        package: "mariadb-client-core",
+        package: Some("mariadb-client-core"),
         what_for: "the database",
     },
-    Need { thing: Thing::Program("mariabackup"), package: "mariadb-backup", what_for: "cloning replicas" },
+    Need {
+        thing: Thing::Program("mariabackup"),
+        package: Some("mariadb-backup"),
+        what_for: "cloning replicas",
+    },
     Need {
         thing: Thing::Program("mariadb-binlog"),
-        package: "mariadb-client",
+        package: Some("mariadb-client"),
         what_for: "saving what a lost primary alone has",
     },
 ];
-const MYSQL: Need =
-    Need { thing: Thing::Program("mysqld"), package: "mysql-server-core", what_for: "the database" };
+const MYSQL: [Need; 2] = [
+    Need { thing: Thing::MysqlProgram("mysqld"), package: None, what_for: "the database" },
+    Need {
+        thing: Thing::MysqlProgram("mysqlbinlog"),
+        package: None,
+        what_for: "saving what a lost primary alone has",
+    },
+];
 const REDIS: Need =
-    Need { thing: Thing::Program("redis-server"), package: "redis-server", what_for: "the cache" };
+    Need { thing: Thing::Program("redis-server"), package: Some("redis-server"), what_for: "the cache" };
 const MEMCACHED: Need =
-    Need { thing: Thing::Program("memcached"), package: "memcached", what_for: "the cache" };
-const PHP: Need = Need { thing: Thing::Program("php-fpm"), package: "php-fpm", what_for: "running PHP" };
+    Need { thing: Thing::Program("memcached"), package: Some("memcached"), what_for: "the cache" };
+const PHP: Need =
+    Need { thing: Thing::Program("php-fpm"), package: Some("php-fpm"), what_for: "running PHP" };
 const PHP_MYSQL: Need = Need {
     thing: Thing::PhpModule("pdo_mysql"),
-    package: "php-mysql",
+    package: Some("php-mysql"),
     what_for: "PHP's way to the database",
 };
 const PHP_REDIS: Need =
-    Need { thing: Thing::PhpModule("redis"), package: "php-redis", what_for: "PHP's way to the cache" };
+    Need { thing: Thing::PhpModule("redis"), package: Some("php-redis"), what_for: "PHP's way to the cache" };
 const PHP_MEMCACHED: Need = Need {
     thing: Thing::PhpModule("memcached"),
-    package: "php-memcached",
+    package: Some("php-memcached"),
     what_for: "PHP's way to the cache",
 };
 const PYTHON: [Need; 2] = [
-    Need { thing: Thing::BuildTool("python3"), package: "python3", what_for: "building requirements.txt" },
+    Need {
+        thing: Thing::BuildTool("python3"),
+        package: Some("python3"),
+        what_for: "building requirements.txt",
+    },
     Need {
         thing: Thing::PythonModule("ensurepip"),
-        package: "python3-venv",
+        package: Some("python3-venv"),
         what_for: "building requirements.txt",
     },
 ];
 const NODE: [Need; 2] = [
-    Need { thing: Thing::BuildTool("node"), package: "nodejs", what_for: "running package.json" },
-    Need { thing: Thing::BuildTool("npm"), package: "npm", what_for: "building package.json" },
+    Need { thing: Thing::BuildTool("node"), package: Some("nodejs"), what_for: "running package.json" },
+    Need { thing: Thing::BuildTool("npm"), package: Some("npm"), what_for: "building package.json" },
 ];
-const COMPOSER: Need =
-    Need { thing: Thing::BuildTool("composer"), package: "composer", what_for: "building composer.json" };
-const RUBY: Need =
-    Need { thing: Thing::BuildTool("bundle"), package: "ruby-bundler", what_for: "building the Gemfile" };
+const COMPOSER: Need = Need {
+    thing: Thing::BuildTool("composer"),
+    package: Some("composer"),
+    what_for: "building composer.json",
+};
+const RUBY: Need = Need {
+    thing: Thing::BuildTool("bundle"),
+    package: Some("ruby-bundler"),
+    what_for: "building the Gemfile",
+};
 
 /// What `site` needs, the web tier's first.
 pub(crate) fn needs(site: &Site, hints: Hints) -> Vec<Need> {
@@ -109,7 +137,7 @@ pub(crate) fn needs(site: &Site, hints: Hints) -> Vec<Need> {
     }
     match site.database.as_ref().map(|database| database.engine) {
         Some(DatabaseEngine::Mariadb) => needs.extend(MARIADB),
-        Some(DatabaseEngine::Mysql) => needs.push(MYSQL),
+        Some(DatabaseEngine::Mysql) => needs.extend(MYSQL),
         None => {}
     }
     if php && site.database.is_some() {
@@ -136,10 +164,20 @@ pub(crate) fn typical() -> Vec<Need> {
 
 /// The packages that hold `missing`, each once.
 pub(crate) fn packages(missing: &[Need]) -> Vec<&'static str> {
-    let mut packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    let mut packages: Vec<&str> = missing.iter().filter_map(|need| need.package).collect();
     packages.sort_unstable();
     packages.dedup();
     packages
+}
+
+impl Need {
+    /// Where it is to be had.
+    pub(crate) fn source(&self) -> String {
+        match self.package {
+            Some(package) => format!("package {package}"),
+            None => MYSQL_SOURCE.to_owned(),
+        }
+    }
 }
 
 impl Hints {
@@ -183,7 +221,7 @@ impl Thing {
     /// Its name for people.
     pub(crate) fn name(self) -> String {
         match self {
-            Thing::Program(name) | Thing::BuildTool(name) => name.to_owned(),
+            Thing::Program(name) | Thing::MysqlProgram(name) | Thing::BuildTool(name) => name.to_owned(),
             Thing::PythonModule(name) => format!("python3's {name}"),
             Thing::PhpModule(name) => format!("php's {name}"),
         }

@@ -33,6 +33,13 @@ fn each_site_needs_its_own_packages_and_no_others() {
         wanted("[app]\nkind = \"php\"\n[database]\n[cache]\n", none),
         "git mariadb-backup mariadb-client mariadb-client-core mariadb-server-core nginx php-fpm php-mysql php-redis redis-server"
     );
+    let mysql = format!("{http}[database]\nengine = \"mysql\"\n");
+    assert_eq!(wanted(&mysql, none), "git nginx", "Debian's stable release has no MySQL");
+    let needs = needs(&site(&mysql), none);
+    let elsewhere = needs.iter().filter(|need| need.package.is_none());
+    assert!(
+        elsewhere.clone().count() == 2 && elsewhere.clone().all(|need| need.source().contains("STOA_MYSQLD"))
+    );
 }
 
 #[test]

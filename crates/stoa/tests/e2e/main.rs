@@ -14,6 +14,7 @@ mod judged;
 mod kills;
 mod load;
 mod machine;
+mod mysql;
 mod repository;
 mod scaling;
 mod secrets;

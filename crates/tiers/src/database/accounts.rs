@@ -25,15 +25,20 @@ pub(super) const COLLATION: &str = "utf8mb4_unicode_520_ci";
 /// What the one that observes needs: counters, replication, sessions, and the list of a primary's replicas.
 const OBSERVING: [&str; 4] = ["BINLOG MONITOR", "SLAVE MONITOR", "PROCESS", "REPLICATION MASTER ADMIN"];
 
+/// The same on MySQL, where a heartbeat is told only in a table.
+const OBSERVING_MYSQL: [&str; 4] = [
+    "REPLICATION CLIENT, REPLICATION SLAVE, PROCESS ON *.*",
+    "SELECT ON performance_schema.replication_connection_status",
+    "SELECT ON performance_schema.global_status",
+    "SELECT ON performance_schema.global_variables",
+];
+
 /// Schemas that the server needs for itself.
 const RESERVED: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
 
-/// The statements that give a new data folder its schema and its accounts, one a line. They hold
+/// The statements that give a new data folder of MariaDB its schema and its accounts, one a line. They hold
 /// passwords: they are for a standard input, never for a log or an argument.
 pub(super) fn statements(schema: &str, credentials: &Credentials) -> Result<String, DatabaseError> {
-    if RESERVED.contains(&schema) {
-        return Err(DatabaseError::ReservedName { name: schema.to_owned() });
-    }
     let mut sql = vec![
         // --bootstrap begins without the tables of privileges.
         "FLUSH PRIVILEGES;".to_owned(),
@@ -43,13 +48,33 @@ pub(super) fn statements(schema: &str, credentials: &Credentials) -> Result<Stri
         "DELETE FROM mysql.proxies_priv;".to_owned(),
         "DROP DATABASE IF EXISTS test;".to_owned(),
         "FLUSH PRIVILEGES;".to_owned(),
+    ];
+    let observing = [format!("{} ON *.*", OBSERVING.join(", "))];
+    sql.extend(ours(schema, credentials, &observing)?);
+    Ok(sql.join("\n") + "\n")
+}
+
+/// The same for MySQL, for a file that the server reads as it makes its own tables.
+pub(super) fn mysql_statements(schema: &str, credentials: &Credentials) -> Result<String, DatabaseError> {
+    let mut sql = ours(schema, credentials, &OBSERVING_MYSQL.map(str::to_owned))?;
+    // It has no password, until here.
+    sql.push("DROP USER 'root'@'localhost';".to_owned());
+    Ok(sql.join("\n") + "\n")
+}
+
+/// What both engines understand.
+fn ours(schema: &str, credentials: &Credentials, observing: &[String]) -> Result<Vec<String>, DatabaseError> {
+    if RESERVED.contains(&schema) {
+        return Err(DatabaseError::ReservedName { name: schema.to_owned() });
+    }
+    let own = identifier(OWN_SCHEMA);
+    let mut sql = vec![
         format!("CREATE DATABASE {} CHARACTER SET utf8mb4 COLLATE {COLLATION};", identifier(schema)),
-        format!("CREATE DATABASE {} CHARACTER SET ascii;", identifier(OWN_SCHEMA)),
+        format!("CREATE DATABASE {own} CHARACTER SET ascii;"),
         format!(
-            "CREATE TABLE {own}.term (id TINYINT PRIMARY KEY, term BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB;",
-            own = identifier(OWN_SCHEMA)
+            "CREATE TABLE {own}.term (id TINYINT PRIMARY KEY, term BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB;"
         ),
-        format!("INSERT INTO {}.term VALUES (1, 0);", identifier(OWN_SCHEMA)),
+        format!("INSERT INTO {own}.term VALUES (1, 0);"),
     ];
     let mut account = |user: &str, host: &str, password: &str, grants: &[String]| {
         sql.push(format!("CREATE USER '{user}'@'{host}' IDENTIFIED BY {};", literal(password)));
@@ -61,14 +86,13 @@ pub(super) fn statements(schema: &str, credentials: &Credentials) -> Result<Stri
         account(APP, host, credentials.app(), std::slice::from_ref(&app));
     }
     account(REPLICATION, "127.0.0.1", credentials.replication(), &["REPLICATION SLAVE ON *.*".to_owned()]);
-    let monitor =
-        [format!("{} ON *.*", OBSERVING.join(", ")), format!("SELECT ON {}.*", identifier(OWN_SCHEMA))];
+    let monitor: Vec<String> = observing.iter().cloned().chain([format!("SELECT ON {own}.*")]).collect();
     // The daemon observes over the socket, the splitters ask a primary how far it is.
     for host in ["127.0.0.1", "localhost"] {
         account(MONITOR, host, credentials.monitor(), &monitor);
     }
     account(ADMIN, "localhost", credentials.admin(), &["ALL PRIVILEGES ON *.*".to_owned()]);
-    Ok(sql.join("\n") + "\n")
+    Ok(sql)
 }
 
 /// `name` as a quoted identifier.

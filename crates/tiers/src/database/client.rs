@@ -1,10 +1,12 @@
 //! A connection to a server of this host over its Unix socket.
 
+use super::words::{self, Words};
 use super::{DatabaseError, Server};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Row};
 use std::path::Path;
 use std::time::Duration;
+use stoa_model::site::DatabaseEngine;
 use stoa_model::spec::DatabaseSpec;
 use stoa_model::{Endpoint, InstanceId};
 use tokio::time::Instant;
@@ -13,6 +15,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Client {
     instance: InstanceId,
+    engine: DatabaseEngine,
     connection: Conn,
     deadline: Instant,
     /// What must not be shown in what the server says.
@@ -31,6 +34,7 @@ pub(super) fn socket_path(instance: InstanceId, spec: &DatabaseSpec) -> Result<&
 #[derive(Clone)]
 pub(super) struct Door {
     instance: InstanceId,
+    engine: DatabaseEngine,
     options: Opts,
     secret: String,
 }
@@ -47,7 +51,8 @@ impl Door {
             // Otherwise it asks the server for these first.
             .max_allowed_packet(Some(16 << 20))
             .wait_timeout(Some(28_800));
-        Ok(Door { instance, options: options.into(), secret: password.to_owned() })
+        let engine = server.spec.engine;
+        Ok(Door { instance, engine, options: options.into(), secret: password.to_owned() })
     }
 
     /// A connection; everything asked of it has to be done within `timeout`.
@@ -58,7 +63,7 @@ impl Door {
         match tokio::time::timeout_at(deadline, Conn::new(self.options.clone())).await {
             Err(_) => Err(fail(format!("no answer within {} s", timeout.as_secs()), None)),
             Ok(Err(error)) => Err(fail(plain(&error.to_string(), &secret), code(&error))),
-            Ok(Ok(connection)) => Ok(Client { instance, connection, deadline, secret }),
+            Ok(Ok(connection)) => Ok(Client { instance, engine: self.engine, connection, deadline, secret }),
         }
     }
 }
@@ -72,6 +77,16 @@ impl Client {
         timeout: Duration,
     ) -> Result<Client, DatabaseError> {
         Door::of(server, user, password)?.open(timeout).await
+    }
+
+    /// Which engine answers.
+    pub(super) fn engine(&self) -> DatabaseEngine {
+        self.engine
+    }
+
+    /// What that engine calls things.
+    pub(super) fn words(&self) -> &'static Words {
+        words::of(self.engine)
     }
 
     /// Names another secret that one of the statements will hold.

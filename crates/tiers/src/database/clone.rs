@@ -15,10 +15,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use stoa_model::site::DatabaseEngine;
 use stoa_model::{Gtids, Term};
 
 /// The whole of it; a large database over a slow disk takes hours.
-const TIMEOUT: Duration = Duration::from_secs(12 * 3600);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(12 * 3600);
 
 /// How it gets on is said this often, and looked at: without any progress for [`STALLED`] it is given up.
 const REPORT: Duration = Duration::from_secs(10);
@@ -50,8 +51,6 @@ pub async fn clone(
 ) -> Result<(), DatabaseError> {
     let verb = "be cloned from";
     let Some(making) = Making::begin(server, user).await? else { return Ok(()) };
-    let program = |program| programs::find(program).ok_or(DatabaseError::Missing { program });
-    let (backup, unpack) = (program("mariabackup")?, program("mbstream")?);
     let mut client = Client::connect(donor, ADMIN, donor.credentials.admin(), ASK).await?;
     let newest = known(&mut client, verb).await?;
     client.close().await;
@@ -61,9 +60,29 @@ pub async fn clone(
     let size = size_of(donor.paths.data(donor.instance)).await;
     room(making.part(), size)?;
     tracing::info!("{}: copying {} MB from {}", server.instance, size >> 20, donor.instance);
+    match server.spec.engine {
+        DatabaseEngine::Mariadb => by_backup(server, user, donor, &making, size, term).await?,
+        DatabaseEngine::Mysql => super::clone_by_server::clone(server, donor, &making, size).await?,
+    }
+    making.keep().await?;
+    tracing::info!("{}: cloned from {}", server.instance, donor.instance);
+    Ok(())
+}
+
+/// As MariaDB's own programs do it.
+async fn by_backup(
+    server: &Server<'_>,
+    user: Option<Identity>,
+    donor: &Server<'_>,
+    making: &Making<'_>,
+    size: u64,
+    term: Term,
+) -> Result<(), DatabaseError> {
+    let program = |program| programs::find(program).ok_or(DatabaseError::Missing { program });
+    let (backup, unpack) = (program("mariabackup")?, program("mbstream")?);
     let access = making.scratch().join("access.cnf");
     write_atomic_owned(&access, access_file(donor)?.as_bytes(), 0o600, user)?;
-    copy(server, donor, &making, (&backup, &unpack), &access, size).await?;
+    copy(server, donor, making, (&backup, &unpack), &access, size).await?;
     let mut arguments = vec![OsString::from("--no-defaults"), "--prepare".into()];
     arguments.push(option("--target-dir=", making.part()));
     arguments.push(format!("--use-memory={}", server.spec.memory.0.clamp(32 << 20, 1 << 30)).into());
@@ -73,10 +92,7 @@ pub async fn clone(
     for file in OWN_FILES {
         crate::host::files::remove_file(&making.part().join(file))?;
     }
-    making.bootstrap("take over the position of its source", sql).await?;
-    making.keep().await?;
-    tracing::info!("{}: cloned from {}", server.instance, donor.instance);
-    Ok(())
+    making.bootstrap("take over the position of its source", sql).await
 }
 
 /// One program reads and writes into a pipe, the other reads from it; where one fails, both end.
@@ -104,9 +120,21 @@ async fn copy(
         // What unpacks knows of a full disk; what reads then only knows that nobody listens.
         write.and(read).map(|_| ())
     };
+    unless_stalled(server, donor, making.part(), size, verb, both).await
+}
+
+/// Gives up `work` when the folder `part`, of about `size` bytes in the end, does not grow any more.
+pub(super) async fn unless_stalled(
+    server: &Server<'_>,
+    donor: &Server<'_>,
+    part: &Path,
+    size: u64,
+    verb: &'static str,
+    work: impl Future<Output = Result<(), DatabaseError>>,
+) -> Result<(), DatabaseError> {
     tokio::select! {
-        done = both => done,
-        () = watch(server, donor, making.part(), size) => {
+        done = work => done,
+        () = watch(server, donor, part, size) => {
             let said = format!("nothing more came from {} for {} s", donor.instance, STALLED.as_secs());
             Err(DatabaseError::Failed { instance: server.instance, verb, said })
         }

@@ -21,6 +21,8 @@ const REWIND: &str = "stoa-rewind";
 /// The installed server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
+    /// Of which engine.
+    pub engine: DatabaseEngine,
     /// Where it is.
     pub program: PathBuf,
     /// Its version.
@@ -44,18 +46,18 @@ struct Marker {
 
 /// The server that is installed for `engine`.
 pub async fn installed(instance: InstanceId, engine: DatabaseEngine) -> Result<Installed, DatabaseError> {
-    if engine != DatabaseEngine::Mariadb {
-        return Err(DatabaseError::Unsupported { instance });
-    }
-    let missing = || DatabaseError::Missing { program: "mariadbd" };
-    let program = programs::find("mariadbd").ok_or_else(missing)?;
+    let (name, found) = match engine {
+        DatabaseEngine::Mariadb => ("mariadbd", programs::find("mariadbd")),
+        DatabaseEngine::Mysql => ("mysqld", programs::find_of_mysql("mysqld")),
+    };
+    let program = found.ok_or(DatabaseError::Missing { program: name })?;
     let text = programs::version(&program).await.unwrap_or_default();
     let version = Version::parse(&text).ok_or_else(|| DatabaseError::Failed {
         instance,
-        verb: "read the version of mariadbd",
+        verb: "read the version of the installed server",
         said: format!("it says {text:?}"),
     })?;
-    Ok(Installed { program, version })
+    Ok(Installed { engine, program, version })
 }
 
 /// What lies in `folder`, and whether the installed server may be started on it.
@@ -68,35 +70,54 @@ pub fn state(folder: &Path, installed: &Installed) -> DataState {
     if names.is_empty() {
         return DataState::Absent;
     }
-    let foreign =
-        |found: String| DataState::Foreign { found, installed: format!("MariaDB {}", installed.version) };
+    let foreign = |found: String| DataState::Foreign {
+        found,
+        installed: format!("{} {}", product(installed.engine), installed.version),
+    };
     let has = |name: &str| names.iter().any(|found| found == name);
+    let marker = read_marker(folder);
     // The dictionary of MySQL 8 and later.
-    if has("mysql.ibd") {
-        return foreign("MySQL".to_owned());
+    if has("mysql.ibd") && marker.as_ref().is_none_or(|marker| marker.engine != DatabaseEngine::Mysql) {
+        return foreign("MySQL, not made by Stoa".to_owned());
     }
-    let Some(marker) = read_marker(folder) else {
+    let Some(marker) = marker else {
         return foreign(match upgrade_info(folder) {
             Some(version) => format!("MariaDB {version}, not made by Stoa"),
             None => "something else".to_owned(),
         });
     };
-    let newest = upgrade_info(folder).map_or(marker.version, |version| version.max(marker.version));
-    match marker.engine {
-        DatabaseEngine::Mysql => foreign("MySQL".to_owned()),
-        DatabaseEngine::Mariadb if newest > installed.version => foreign(format!("MariaDB {newest}")),
-        DatabaseEngine::Mariadb => DataState::Ready,
+    let newest = match marker.engine {
+        DatabaseEngine::Mariadb => {
+            upgrade_info(folder).map_or(marker.version, |version| version.max(marker.version))
+        }
+        DatabaseEngine::Mysql => marker.version,
+    };
+    if marker.engine != installed.engine || newest > installed.version {
+        return foreign(format!("{} {newest}", product(marker.engine)));
     }
+    DataState::Ready
 }
 
 /// Notes that a server of this version runs on the folder: an older one must not be, from now on.
-pub(super) fn mark(folder: &Path, version: Version) -> Result<(), DatabaseError> {
+pub(super) fn mark(folder: &Path, engine: DatabaseEngine, version: Version) -> Result<(), DatabaseError> {
     if read_marker(folder).is_some_and(|marker| marker.version == version) {
         return Ok(());
     }
-    let marker = Marker { engine: DatabaseEngine::Mariadb, version };
+    let marker = Marker { engine, version };
     let text = serde_json::to_vec(&marker).unwrap_or_default();
     Ok(write_atomic_owned(&folder.join(MARKER), &text, 0o644, None)?)
+}
+
+/// Whose data a folder that Stoa made holds.
+pub(super) fn engine(folder: &Path) -> Option<DatabaseEngine> {
+    read_marker(folder).map(|marker| marker.engine)
+}
+
+const fn product(engine: DatabaseEngine) -> &'static str {
+    match engine {
+        DatabaseEngine::Mariadb => "MariaDB",
+        DatabaseEngine::Mysql => "MySQL",
+    }
 }
 
 /// Lets the next start take back what is in the binlog and was not committed.

@@ -2,7 +2,11 @@ use super::*;
 use tempfile::TempDir;
 
 fn installed() -> Installed {
-    Installed { program: "/usr/sbin/mariadbd".into(), version: Version { major: 10, minor: 11 } }
+    Installed {
+        engine: DatabaseEngine::Mariadb,
+        program: "/usr/sbin/mariadbd".into(),
+        version: Version { major: 10, minor: 11 },
+    }
 }
 
 fn foreign(found: &str) -> DataState {
@@ -22,8 +26,8 @@ fn a_folder_is_told_by_what_lies_in_it() {
         (&[(MARKER, &marker("mariadb", 11, 4))], foreign("MariaDB 11.4")),
         (&[(MARKER, &own), ("mariadb_upgrade_info", "11.8.1-MariaDB")], foreign("MariaDB 11.8")),
         (&[(MARKER, &own), ("mysql_upgrade_info", "10.11.14-MariaDB")], DataState::Ready),
-        (&[(MARKER, &marker("mysql", 8, 4))], foreign("MySQL")),
-        (&[("mysql.ibd", ""), ("ibdata1", "")], foreign("MySQL")),
+        (&[(MARKER, &marker("mysql", 8, 4))], foreign("MySQL 8.4")),
+        (&[("mysql.ibd", ""), ("ibdata1", "")], foreign("MySQL, not made by Stoa")),
         (
             &[("mysql_upgrade_info", "10.5.2-MariaDB"), ("ibdata1", "")],
             foreign("MariaDB 10.5, not made by Stoa"),
@@ -44,9 +48,9 @@ fn a_folder_is_told_by_what_lies_in_it() {
 #[test]
 fn a_newer_server_is_remembered() {
     let folder = TempDir::new().unwrap();
-    mark(folder.path(), Version { major: 10, minor: 11 }).unwrap();
+    mark(folder.path(), DatabaseEngine::Mariadb, Version { major: 10, minor: 11 }).unwrap();
     assert_eq!(state(folder.path(), &installed()), DataState::Ready);
-    mark(folder.path(), Version { major: 11, minor: 4 }).unwrap();
+    mark(folder.path(), DatabaseEngine::Mariadb, Version { major: 11, minor: 4 }).unwrap();
     assert_eq!(state(folder.path(), &installed()), foreign("MariaDB 11.4"));
 }
 

@@ -2,7 +2,7 @@
 
 use super::accounts::ADMIN;
 use super::client::Client;
-use super::sessions::{READ_ONLY, end_foreign, unacknowledged};
+use super::sessions::{end_foreign, unacknowledged};
 use super::{DatabaseError, Server};
 use std::pin::pin;
 use std::time::Duration;
@@ -33,12 +33,12 @@ pub(super) async fn make_read_only(
     client: &mut Client,
     verb: &'static str,
 ) -> Result<(), DatabaseError> {
-    let read_only: Option<u8> = client.first(verb, "SELECT @@global.read_only").await?;
+    let read_only: Option<u8> = client.first(verb, client.words().refuses_writes).await?;
     if read_only == Some(1) {
         return Ok(());
     }
     {
-        let mut setting = pin!(client.run(verb, READ_ONLY));
+        let mut setting = pin!(client.run(verb, client.words().refuse_writes));
         match tokio::time::timeout(PATIENCE, &mut setting).await {
             Ok(done) => done?,
             Err(_) => {

@@ -60,6 +60,11 @@ impl<'a> Making<'a> {
         &self.part
     }
 
+    /// The installed server.
+    pub(super) fn program(&self) -> &Path {
+        &self.installed.program
+    }
+
     /// For temporary files.
     pub(super) fn scratch(&self) -> &Path {
         &self.scratch
@@ -114,7 +119,7 @@ impl<'a> Making<'a> {
     /// Moves the whole folder to its place, durably.
     pub(super) async fn keep(self) -> Result<(), DatabaseError> {
         let folder = self.server.paths.data(self.server.instance);
-        data::mark(&self.part, self.installed.version)?;
+        data::mark(&self.part, self.installed.engine, self.installed.version)?;
         let (part, place) = (self.part.clone(), folder.clone());
         // Gigabytes may have to reach the disk.
         let work = tokio::task::spawn_blocking(move || {

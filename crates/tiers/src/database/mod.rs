@@ -1,8 +1,9 @@
-//! MariaDB: data folders, configuration, replication, and what a server says of itself.
+//! MariaDB and MySQL: data folders, configuration, replication, and what a server says of itself.
 
 pub mod accounts;
 mod client;
 mod clone;
+mod clone_by_server;
 pub mod data;
 mod discard;
 mod drift;
@@ -17,6 +18,7 @@ mod salvage;
 mod semi_sync;
 mod sessions;
 mod term;
+mod words;
 
 use crate::host::credentials::Credentials;
 use crate::host::error::FileError;
@@ -51,15 +53,6 @@ pub struct Server<'a> {
 /// Something could not be done with a database server.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// An engine that this version cannot run.
-    #[error(
-        "{instance}: [database] engine = \"mysql\" is not supported by this version; take the line out for \
-         MariaDB, which speaks the same protocol"
-    )]
-    Unsupported {
-        /// Whose.
-        instance: InstanceId,
-    },
     /// A program that is not installed.
     #[error("{program} is not installed: {}", crate::host::programs::how_to_install(.program))]
     Missing {

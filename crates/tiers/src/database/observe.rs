@@ -2,6 +2,7 @@
 
 use super::accounts::{MONITOR, OWN_SCHEMA, identifier};
 use super::client::{Client, Door, column, number};
+use super::words::{Heartbeats, Words};
 use super::{DatabaseError, Server, drift};
 use mysql_async::Row;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stoa_model::gtid::Origin;
 use stoa_model::observed::{DatabaseStatus, Receiving, Replication, SemiSync};
+use stoa_model::site::DatabaseEngine;
 use stoa_model::spec::DatabaseSpec;
 use stoa_model::{Endpoint, Gtids, InstanceId, Millis, Term};
 use tokio::sync::oneshot;
@@ -30,6 +32,9 @@ const FULL: u64 = 16 << 20;
 const ACCESS_DENIED: u16 = 1227;
 
 const VERB: &str = "read its status";
+
+/// What the count of heartbeats is named where it is asked for with the facts.
+const HEARTBEATS: &str = "heartbeats";
 
 /// Asks servers, over one connection each, which is kept.
 ///
@@ -111,7 +116,7 @@ impl Line {
         })??;
         let mut status = status(&answer, server.spec, &server.paths.data(server.instance))?;
         if let Some(replication) = &mut status.replication {
-            replication.heard = self.hear(&answer.sets, replication.receiving);
+            replication.heard = self.hear(answer.client.words(), &answer.sets, replication.receiving);
         }
         status.semi_sync.unmoved = self.wait(&status);
         self.idle = Some(answer.client);
@@ -129,17 +134,19 @@ impl Line {
     }
 
     /// How long nothing has come from the primary, not even a heartbeat. The server counts, but keeps no time.
-    fn hear(&mut self, sets: &[Vec<Row>], receiving: Receiving) -> Option<Millis> {
+    fn hear(&mut self, words: &Words, sets: &[Vec<Row>], receiving: Receiving) -> Option<Millis> {
         let row = sets.get(2)?.first()?;
         if receiving != Receiving::Connected {
             self.heard = None;
             return None;
         }
-        let got = (
-            number(row, "Slave_received_heartbeats").unwrap_or(0),
-            column(row, "Master_Log_File"),
-            number(row, "Read_Master_Log_Pos"),
-        );
+        let heartbeats = match words.heartbeats {
+            Heartbeats::Column(name) => number(row, name),
+            // MySQL counts them elsewhere; the question asks for it with the facts.
+            Heartbeats::Fact => sets.first().and_then(|facts| number(facts.first()?, HEARTBEATS)),
+        };
+        let got =
+            (heartbeats.unwrap_or(0), column(row, words.received_file), number(row, words.received_position));
         if self.heard.as_ref().is_none_or(|heard| heard.got != got) {
             self.heard = Some(Heard { got, since: Instant::now() });
         }
@@ -163,17 +170,19 @@ async fn question(door: Door, idle: Option<Client>) -> Result<Answer, DatabaseEr
 }
 
 async fn put(client: &mut Client) -> Result<Vec<Vec<Row>>, DatabaseError> {
+    let words = client.words();
     let queries = format!(
-        "SELECT @@global.read_only, (SELECT term FROM {own}.term), @@global.gtid_binlog_state, \
-         @@global.gtid_slave_pos, @@global.server_id, @@version; \
-         SHOW GLOBAL STATUS WHERE Variable_name IN \
-         ('Rpl_semi_sync_master_clients', 'Rpl_semi_sync_master_wait_sessions'); \
-         SHOW ALL SLAVES STATUS; \
+        "SELECT @@global.read_only, (SELECT term FROM {own}.term), {facts}, @@version; \
+         SHOW GLOBAL STATUS WHERE Variable_name IN ('{acknowledging}', '{waiting}'); {replication}; \
          SHOW GLOBAL VARIABLES WHERE Variable_name IN ({drift}); ",
         own = identifier(OWN_SCHEMA),
-        drift = drift::names(),
+        facts = facts(client.engine()),
+        acknowledging = words.acknowledging,
+        waiting = words.waiting,
+        replication = words.full_status,
+        drift = drift::names(client.engine()),
     );
-    match client.sets(VERB, &(queries.clone() + "SHOW SLAVE HOSTS")).await {
+    match client.sets(VERB, &(queries.clone() + words.replicas)).await {
         // An earlier data folder, whose monitor has no right to the list of replicas: it stays empty.
         Err(error) if error.server_code() == Some(ACCESS_DENIED) => {
             client.sets(VERB, &(queries + "SELECT 0 AS Server_id FROM DUAL WHERE FALSE")).await
@@ -182,8 +191,22 @@ async fn put(client: &mut Client) -> Result<Vec<Vec<Row>>, DatabaseError> {
     }
 }
 
+/// What it has, in two parts, and what it puts into ids of its own.
+fn facts(engine: DatabaseEngine) -> String {
+    match engine {
+        DatabaseEngine::Mariadb => {
+            "@@global.gtid_binlog_state, @@global.gtid_slave_pos, @@global.server_id".to_owned()
+        }
+        DatabaseEngine::Mysql => format!(
+            "@@global.gtid_executed, '', @@global.server_uuid, (SELECT COUNT_RECEIVED_HEARTBEATS FROM \
+             performance_schema.replication_connection_status WHERE CHANNEL_NAME = '') AS {HEARTBEATS}"
+        ),
+    }
+}
+
 fn status(answer: &Answer, spec: &DatabaseSpec, data: &Path) -> Result<DatabaseStatus, DatabaseError> {
     let Answer { sets, client } = answer;
+    let words = client.words();
     let [facts, counters, replicas, variables, followers] = sets.as_slice() else {
         return Err(client.error(VERB, format!("{} answers came to 5 questions", sets.len())));
     };
@@ -206,31 +229,36 @@ fn status(answer: &Answer, spec: &DatabaseSpec, data: &Path) -> Result<DatabaseS
     let count = |name: &str| counters.get(name).and_then(|value| value.parse().ok()).unwrap_or(0);
     let replica = replicas.first();
     let received = match replica {
-        Some(row) => Some(gtid.union(&gtids(Some(column(row, "Gtid_IO_Pos")))?)),
+        Some(row) => Some(gtid.union(&gtids(Some(column(row, words.received)))?)),
         None => None,
     };
     Ok(DatabaseStatus {
         writable: read_only == 0,
         term: Term(term),
-        origin: Origin::Server(whole(4).and_then(|id| u32::try_from(id).ok()).unwrap_or(spec.server_id)),
+        origin: match spec.engine {
+            DatabaseEngine::Mariadb => {
+                Origin::Server(whole(4).and_then(|id| u32::try_from(id).ok()).unwrap_or(spec.server_id))
+            }
+            DatabaseEngine::Mysql => Origin::Uuid(text(4).unwrap_or_default().to_lowercase()),
+        },
         received,
         gtid,
         semi_sync: SemiSync {
-            enabled: variables.get("rpl_semi_sync_master_enabled").is_some_and(|value| value == "ON"),
-            acknowledging: count("Rpl_semi_sync_master_clients"),
-            waiting: count("Rpl_semi_sync_master_wait_sessions"),
+            enabled: variables.get(words.waits).is_some_and(|value| value == "ON"),
+            acknowledging: count(words.acknowledging),
+            waiting: count(words.waiting),
             unmoved: Millis(0),
         },
-        followers: followers.iter().filter_map(server_id).collect::<BTreeSet<u32>>(),
-        version: text(5).unwrap_or_default(),
+        followers: followers.iter().filter_map(|row| server_id(words, row)).collect::<BTreeSet<u32>>(),
+        version: facts.get_opt::<String, _>("@@version").and_then(Result::ok).unwrap_or_default(),
         drift: drift::of(&variables, spec),
         stalled: full(data),
         replication: replica.map(|row| replication(client, row)).transpose()?,
     })
 }
 
-fn server_id(row: &Row) -> Option<u32> {
-    u32::try_from(number(row, "Server_id")?).ok()
+fn server_id(words: &Words, row: &Row) -> Option<u32> {
+    u32::try_from(number(row, words.replica_id)?).ok()
 }
 
 /// The disk on which the data lies has no room; the server cannot say so of itself.
@@ -241,7 +269,8 @@ fn full(data: &Path) -> Option<String> {
 }
 
 fn replication(client: &Client, row: &Row) -> Result<Replication, DatabaseError> {
-    let (host, port) = (column(row, "Master_Host"), number(row, "Master_Port"));
+    let words = client.words();
+    let (host, port) = (column(row, words.host), number(row, words.port));
     let address = host.parse::<IpAddr>().ok().zip(port.and_then(|port| u16::try_from(port).ok()));
     let Some((host, port)) = address else {
         return Err(client.error(VERB, format!("it replicates from {host:?}, which is no address")));
@@ -249,13 +278,13 @@ fn replication(client: &Client, row: &Row) -> Result<Replication, DatabaseError>
     let errors = [column(row, "Last_IO_Error"), column(row, "Last_SQL_Error")];
     Ok(Replication {
         primary: Endpoint::Tcp(SocketAddr::new(host, port)),
-        receiving: match column(row, "Slave_IO_Running").as_str() {
+        receiving: match column(row, words.receiving).as_str() {
             "Yes" => Receiving::Connected,
             "No" => Receiving::Stopped,
             _ => Receiving::Connecting,
         },
-        applying: column(row, "Slave_SQL_Running") == "Yes",
-        lag_seconds: number(row, "Seconds_Behind_Master"),
+        applying: column(row, words.applying) == "Yes",
+        lag_seconds: number(row, words.lag),
         heard: None,
         error: errors.into_iter().find(|error| !error.is_empty()).map(|error| crate::tool::printable(&error)),
     })

@@ -18,8 +18,8 @@ const REWIND: &str = "
 init_rpl_role = SLAVE
 ";
 
-/// What every server has alike.
-const COMMON: &str = "\
+/// What every server of MariaDB has alike.
+const MARIADB: &str = "\
 # Nobody is primary by being started: promotion alone lifts this.
 read_only = 1
 skip_slave_start = 1
@@ -70,6 +70,71 @@ local_infile = 0
 skip_symbolic_links = 1
 ";
 
+/// What every server of MySQL has alike.
+const MYSQL: &str = "\
+# Nobody is primary by being started: promotion alone lifts this.
+super_read_only = 1
+skip_replica_start = 1
+
+# An acknowledged write survives a crash of the server and of the machine.
+innodb_flush_log_at_trx_commit = 1
+sync_binlog = 1
+log_bin = binlog
+log_bin_index = binlog.index
+binlog_format = ROW
+# A new replica is cloned and needs no history; one that was away for longer is cloned too.
+binlog_expire_logs_seconds = 259200
+
+gtid_mode = ON
+enforce_gtid_consistency = ON
+log_replica_updates = 1
+# What was committed at once is applied at once, and committed in the same order.
+replica_parallel_workers = 8
+replica_preserve_commit_order = 1
+relay_log = relay
+relay_log_index = relay.index
+relay_log_recovery = 1
+# A primary that says nothing is one that is not there.
+replica_net_timeout = 4
+
+# Semi-synchronous: a commit waits until a replica has received it, before anybody can see it, and for as
+# long as that takes (a year, in milliseconds): nothing goes on without its replicas by itself. Which side of
+# it a server takes is set when it is promoted or follows.
+plugin_load_add = semisync_source.so
+plugin_load_add = semisync_replica.so
+rpl_semi_sync_source_enabled = 0
+rpl_semi_sync_replica_enabled = 1
+rpl_semi_sync_source_wait_point = AFTER_SYNC
+rpl_semi_sync_source_wait_no_replica = 1
+rpl_semi_sync_source_timeout = 31536000000
+
+# Clones are made by the server itself.
+plugin_load_add = mysql_clone.so
+
+character_set_server = utf8mb4
+default_storage_engine = InnoDB
+key_buffer_size = 1M
+max_allowed_packet = 64M
+max_connections = 500
+# Only here does a replica tell of its primary's heartbeats; nothing else is measured.
+performance_schema = 1
+performance_schema_instrument = '%=OFF'
+
+mysqlx = 0
+skip_name_resolve = 1
+local_infile = 0
+";
+
+/// The server's program. A link of that name to MariaDB's is not it.
+fn program(engine: DatabaseEngine) -> std::ffi::OsString {
+    match engine {
+        DatabaseEngine::Mariadb => "mariadbd".into(),
+        DatabaseEngine::Mysql => {
+            crate::host::programs::find_of_mysql("mysqld").map_or("mysqld".into(), Into::into)
+        }
+    }
+}
+
 /// How `instance` is started. Its data folder has been prepared.
 pub fn launch(
     instance: InstanceId,
@@ -79,14 +144,15 @@ pub fn launch(
 ) -> Result<Launch, DatabaseError> {
     let file = paths.instance(instance).join("my.cnf");
     let mut text = render(instance, spec, paths)?;
-    if super::data::rewinds(&paths.data(instance)) {
+    // MySQL takes nothing back: what only a former primary has, it keeps, and is made anew.
+    if spec.engine == DatabaseEngine::Mariadb && super::data::rewinds(&paths.data(instance)) {
         text += REWIND;
     }
     let mut defaults = std::ffi::OsString::from("--defaults-file=");
     defaults.push(&file);
     Ok(Launch {
         instance,
-        argv: vec!["mariadbd".into(), defaults],
+        argv: vec![program(spec.engine), defaults],
         environment: BTreeMap::from([
             ("PATH".into(), SERVER_PATH.into()),
             ("LC_ALL".into(), "C.UTF-8".into()),
@@ -105,9 +171,6 @@ pub fn launch(
 
 /// my.cnf.
 pub fn render(instance: InstanceId, spec: &DatabaseSpec, paths: &Paths) -> Result<String, DatabaseError> {
-    if spec.engine != DatabaseEngine::Mariadb {
-        return Err(DatabaseError::Unsupported { instance });
-    }
     let quoted = |path: &Path| quoted(instance, &path.to_string_lossy());
     let (address, port) = match &spec.endpoint {
         Endpoint::Tcp(address) => (address.ip(), address.port()),
@@ -115,14 +178,21 @@ pub fn render(instance: InstanceId, spec: &DatabaseSpec, paths: &Paths) -> Resul
     };
     let network = if port == 0 { "skip_networking = 1".to_owned() } else { format!("port = {port}") };
     let run = paths.instance(instance);
-    let (data, tmp, pid) =
-        (quoted(&paths.data(instance))?, quoted(&run.join("tmp"))?, quoted(&run.join("mariadbd.pid"))?);
+    let (program, common) = match spec.engine {
+        DatabaseEngine::Mariadb => ("mariadbd", MARIADB),
+        DatabaseEngine::Mysql => ("mysqld", MYSQL),
+    };
+    let (data, tmp, pid) = (
+        quoted(&paths.data(instance))?,
+        quoted(&run.join("tmp"))?,
+        quoted(&run.join(format!("{program}.pid")))?,
+    );
     let socket = quoted(super::client::socket_path(instance, spec)?)?;
     let (server_id, memory) = (spec.server_id, spec.memory.0);
     Ok(format!(
         "\
 # Made by Stoa for {instance}; a change here is lost at the next start.
-[mariadbd]
+[{program}]
 bind_address = {address}
 {network}
 socket = {socket}
@@ -135,7 +205,7 @@ server_id = {server_id}
 innodb_buffer_pool_size = {memory}
 collation_server = {COLLATION}
 
-{COMMON}"
+{common}"
     ))
 }
 

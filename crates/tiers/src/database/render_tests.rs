@@ -1,4 +1,4 @@
-use super::super::accounts::statements;
+use super::super::accounts::{mysql_statements, statements};
 use super::*;
 use stoa_model::site::Bytes;
 
@@ -31,16 +31,24 @@ fn my_cnf() {
 }
 
 #[test]
+fn my_cnf_of_mysql() {
+    let spec = DatabaseSpec { engine: DatabaseEngine::Mysql, ..spec() };
+    insta::assert_snapshot!(render(DATABASE_1, &spec, &Paths::new("/var/lib/stoa/shop")).unwrap());
+}
+
+#[test]
+fn accounts_of_mysql() {
+    insta::assert_snapshot!(mysql_statements("my_shop", &credentials()).unwrap());
+}
+
+#[test]
 fn accounts() {
     insta::assert_snapshot!(statements("my_shop", &credentials()).unwrap());
     assert!(matches!(statements("mysql", &credentials()), Err(DatabaseError::ReservedName { .. })));
 }
 
 #[test]
-fn what_cannot_be_written_or_run_is_refused() {
+fn what_cannot_be_written_is_refused() {
     let odd = Paths::new("/var/lib/\"stoa\n/shop");
     assert!(matches!(render(DATABASE_1, &spec(), &odd), Err(DatabaseError::Unwritable { .. })));
-    let mysql = DatabaseSpec { engine: DatabaseEngine::Mysql, ..spec() };
-    let error = render(DATABASE_1, &mysql, &Paths::new("/x")).unwrap_err().to_string();
-    assert!(error.contains("engine = \"mysql\" is not supported by this version"), "{error}");
 }

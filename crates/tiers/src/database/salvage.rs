@@ -4,7 +4,7 @@
 //! them. They are kept as SQL that a person may read and decide about; nothing of it is ever run by itself.
 
 use super::DatabaseError;
-use super::data::order_rewind;
+use super::data::{engine, order_rewind};
 use super::making::judge;
 use crate::host::error::FileError;
 use crate::host::files::{ensure_folder, remove_file, write_atomic};
@@ -19,6 +19,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stoa_model::observed::Salvaged;
+use stoa_model::site::DatabaseEngine;
 use stoa_model::{Gtids, InstanceId, Paths, Term};
 
 /// Reading the binlogs of a lost tail; it is short unless the site went on without its replicas for long.
@@ -113,9 +114,11 @@ async fn save(reader: &Reader, beyond: &Gtids, part: &Path) -> Result<u64, Datab
         .open(part)
         .map_err(FileError::at("create", part))?;
     let mut tool = reader.tool().arguments(["--verbose"]).stdout(out);
-    let position = position(beyond);
-    if !position.is_empty() {
-        tool = tool.arguments([format!("--start-position={position}")]);
+    if !beyond.is_empty() {
+        tool = tool.arguments([match reader.engine {
+            DatabaseEngine::Mariadb => format!("--start-position={}", position(beyond)),
+            DatabaseEngine::Mysql => format!("--exclude-gtids={beyond}"),
+        }]);
     }
     let ended = tool.arguments(["--".into()].into_iter().chain(logs)).run().await;
     if !ended.as_ref().is_ok_and(only_short) {
@@ -141,9 +144,10 @@ fn only_short(ended: &Ended) -> bool {
         })
 }
 
-/// Runs mariadb-binlog.
+/// Runs mariadb-binlog, or MySQL's mysqlbinlog.
 struct Reader {
     instance: InstanceId,
+    engine: DatabaseEngine,
     data: PathBuf,
     user: Option<Identity>,
     program: PathBuf,
@@ -152,10 +156,16 @@ struct Reader {
 
 impl Reader {
     fn new(instance: InstanceId, paths: &Paths, user: Option<Identity>) -> Result<Self, DatabaseError> {
-        let program = "mariadb-binlog";
-        let program = programs::find(program).ok_or(DatabaseError::Missing { program })?;
+        let data = paths.data(instance);
+        // A folder that is not ours is told as such before it comes to this.
+        let engine = engine(&data).unwrap_or(DatabaseEngine::Mariadb);
+        let (program, found) = match engine {
+            DatabaseEngine::Mariadb => ("mariadb-binlog", programs::find("mariadb-binlog")),
+            DatabaseEngine::Mysql => ("mysqlbinlog", programs::find_of_mysql("mysqlbinlog")),
+        };
+        let program = found.ok_or(DatabaseError::Missing { program })?;
         let scratch = paths.instance(instance).join("tmp");
-        Ok(Reader { instance, data: paths.data(instance), user, program, scratch })
+        Ok(Reader { instance, engine, data, user, program, scratch })
     }
 
     fn tool(&self) -> Tool {
@@ -181,7 +191,7 @@ impl Reader {
                 Ok(ended) if only_short(ended) => ended.text(),
                 _ => self.judge("read the binlog", ended)?.text(),
             };
-            if before(&text).is_some_and(|before| beyond.contains(&before)) {
+            if before(self.engine, &text).is_some_and(|before| beyond.contains(&before)) {
                 break;
             }
         }
@@ -190,11 +200,22 @@ impl Reader {
     }
 }
 
-/// What was written before a binlog, as mariadb-binlog prints it: `Gtid list [0-1-7,\n# 0-2-9]`.
-fn before(text: &str) -> Option<Gtids> {
-    let (_, list) = text.split_once("Gtid list [")?;
-    let (list, _) = list.split_once(']')?;
-    list.replace(['#', '\n'], " ").parse().ok()
+/// What was written before a binlog. As mariadb-binlog prints it: `Gtid list [0-1-7,\n# 0-2-9]`; as mysqlbinlog
+/// does: `Previous-GTIDs\n# UUID:1-5,\n# UUID:1-7\n`.
+fn before(engine: DatabaseEngine, text: &str) -> Option<Gtids> {
+    match engine {
+        DatabaseEngine::Mariadb => {
+            let (_, list) = text.split_once("Gtid list [")?;
+            let (list, _) = list.split_once(']')?;
+            list.replace(['#', '\n'], " ").parse().ok()
+        }
+        DatabaseEngine::Mysql => {
+            let (_, list) = text.split_once("Previous-GTIDs\n")?;
+            let lines = list.lines().map_while(|line| line.strip_prefix("# "));
+            let list: String = lines.take_while(|line| !line.starts_with("at ")).collect();
+            if list == "[empty]" { Some(Gtids::default()) } else { list.parse().ok() }
+        }
+    }
 }
 
 /// The binlogs in their order; the index names them.
@@ -233,7 +254,7 @@ fn count(file: &Path) -> Result<u64, FileError> {
     let (mut line, mut found) = (Vec::new(), 0);
     while lines.read_until(b'\n', &mut line).map_err(FileError::at("read", file))? > 0 {
         let comment = line.first() == Some(&b'#') && line.get(1).is_some_and(u8::is_ascii_digit);
-        if comment && line.windows(6).any(|word| word == b"\tGTID ") {
+        if comment && line.windows(6).any(|word| matches!(word, b"\tGTID " | b"\tGTID\t")) {
             found += 1;
         }
         line.clear();

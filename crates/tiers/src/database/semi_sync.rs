@@ -35,15 +35,15 @@ pub(super) async fn set(client: &mut Client, verb: &'static str, side: Side) -> 
         Side::Primary { wait } => (u8::from(wait), 0),
         Side::Replica => (0, 1),
     };
-    let found: Option<(u8, u8)> = client
-        .first(verb, "SELECT @@global.rpl_semi_sync_master_enabled, @@global.rpl_semi_sync_slave_enabled")
-        .await?;
+    let (source, replica) = (client.words().waits, client.words().acknowledges);
+    let found: Option<(u8, u8)> =
+        client.first(verb, format!("SELECT @@global.{source}, @@global.{replica}")).await?;
     let (now_waits, now_acknowledges) = found.unwrap_or((u8::MAX, u8::MAX));
     if now_acknowledges != acknowledges {
-        client.run(verb, format!("SET GLOBAL rpl_semi_sync_slave_enabled = {acknowledges}")).await?;
+        client.run(verb, format!("SET GLOBAL {replica} = {acknowledges}")).await?;
     }
     if now_waits != waits {
-        client.run(verb, format!("SET GLOBAL rpl_semi_sync_master_enabled = {waits}")).await?;
+        client.run(verb, format!("SET GLOBAL {source} = {waits}")).await?;
     }
     Ok(())
 }

@@ -14,11 +14,12 @@ pub(super) async fn end_foreign(client: &mut Client, verb: &'static str) -> Resu
         "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() \
          AND user NOT IN ('{MONITOR}', '{REPLICATION}', 'system user', 'event_scheduler') \
          AND command <> 'Killed' AND COALESCE(state, '') NOT LIKE 'Waiting for semi-sync%' \
-         AND COALESCE(info, '') <> '{READ_ONLY}'"
+         AND COALESCE(info, '') <> '{}'",
+        client.words().refuse_writes
     );
     let ids: Vec<u64> = client.all(verb, query).await?;
     for id in ids {
-        match client.run(verb, format!("KILL HARD CONNECTION {id}")).await {
+        match client.run(verb, format!("KILL CONNECTION {id}")).await {
             // It has ended by itself meanwhile.
             Err(error) if error.server_code() == Some(NO_SUCH_THREAD) => {}
             other => other?,
@@ -29,13 +30,10 @@ pub(super) async fn end_foreign(client: &mut Client, verb: &'static str) -> Resu
 
 /// How many sessions wait for a replica's acknowledgement of what they committed.
 pub(super) async fn unacknowledged(client: &mut Client, verb: &'static str) -> Result<u64, DatabaseError> {
-    let query = "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_wait_sessions'";
+    let query = format!("SHOW GLOBAL STATUS LIKE '{}'", client.words().waiting);
     let found: Option<(String, u64)> = client.first(verb, query).await?;
     Ok(found.map_or(0, |(_, sessions)| sessions))
 }
-
-/// The statement that a fence waits for; nobody else runs it.
-pub(super) const READ_ONLY: &str = "SET GLOBAL read_only = 1";
 
 /// ER_NO_SUCH_THREAD.
 const NO_SUCH_THREAD: u16 = 1094;

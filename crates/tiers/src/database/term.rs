@@ -31,6 +31,10 @@ pub(super) async fn enter(
         return Err(DatabaseError::StaleTerm { instance, verb, asked: term, known });
     }
     if known < term {
+        if let Some(statement) = client.words().let_daemon_write {
+            // Applications are kept out by read_only all the same.
+            client.run(verb, statement).await?;
+        }
         let update = format!(
             "UPDATE {}.term SET term = {term} WHERE term < {term}",
             identifier(OWN_SCHEMA),
@@ -67,7 +71,7 @@ pub(super) async fn leave(
     client.close().await;
     let folder = server.paths.data(server.instance);
     match version.and_then(|version| Version::parse(&version)) {
-        Some(version) => data::mark(&folder, version),
+        Some(version) => data::mark(&folder, server.spec.engine, version),
         None => Ok(()),
     }
 }

@@ -35,6 +35,13 @@ const PACKAGES: &[(&str, &str)] = &[
     ("groupdel", "passwd"),
 ];
 
+/// Names MySQL's server where it is not on `PATH`.
+pub const MYSQLD: &str = "STOA_MYSQLD";
+
+/// Where MySQL is to be had: Debian's stable release has no package of it.
+pub const MYSQL_SOURCE: &str = "get MySQL 8.4 or newer from https://dev.mysql.com/downloads/mysql, and put its \
+     mysqld on PATH or name it in STOA_MYSQLD; or write [database] engine = \"mariadb\"";
+
 /// The environment of a helper program that needs none of the caller's.
 pub fn environment() -> BTreeMap<OsString, OsString> {
     [("PATH", SERVER_PATH), ("LC_ALL", "C.UTF-8")].map(|(k, v)| (k.into(), v.into())).into()
@@ -49,6 +56,32 @@ pub fn find(program: &str) -> Option<PathBuf> {
 /// A program in the folders of `path`, or at its own absolute path.
 pub(crate) fn find_on(program: &str, path: &OsStr) -> Option<PathBuf> {
     look_up(program, path, Path::new("/"))
+}
+
+/// A program of MySQL's: the server that [`MYSQLD`] names and what lies beside it, otherwise on `PATH` or in the
+/// folders of servers. MariaDB's packages have links of these names to their own, which are passed over.
+pub fn find_of_mysql(program: &str) -> Option<PathBuf> {
+    of_mysql(program, std::env::var_os(MYSQLD), &std::env::var_os("PATH").unwrap_or_default())
+}
+
+fn of_mysql(program: &str, named: Option<OsString>, caller: &OsStr) -> Option<PathBuf> {
+    let named = named.filter(|named| !named.is_empty()).map(PathBuf::from);
+    if let Some(named) = &named
+        && program == "mysqld"
+    {
+        // What somebody names is not replaced by something else.
+        return (named.is_absolute() && named.is_file()).then(|| named.clone());
+    }
+    let beside = named.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let folders = std::env::split_paths(caller).chain(std::env::split_paths(SERVER_PATH));
+    let mut programs =
+        beside.into_iter().chain(folders).filter_map(|folder| find_on(program, folder.as_os_str()));
+    programs.find(|program| {
+        let real = std::fs::canonicalize(program);
+        real.is_ok_and(|real| {
+            !real.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"mariadb"))
+        })
+    })
 }
 
 /// PHP's process manager, whose name holds its version; the newest where there are several.
@@ -76,6 +109,7 @@ pub fn package_of(program: &str) -> Option<&'static str> {
 /// What to type to get a program.
 pub fn how_to_install(program: &str) -> String {
     match package_of(program) {
+        None if matches!(program, "mysqld" | "mysqlbinlog") => MYSQL_SOURCE.to_owned(),
         Some(package) => format!("apt-get install {package}"),
         None => "install it, or correct the name".to_owned(),
     }
@@ -128,7 +162,28 @@ mod tests {
     }
 
     #[test]
+    fn a_link_to_mariadb_is_no_mysql_and_what_is_named_is_taken_or_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |at: &str| folder.path().join(at);
+        let make = |at: &str| {
+            std::fs::create_dir_all(place(at).parent().unwrap()).unwrap();
+            std::fs::write(place(at), "").unwrap();
+            std::fs::set_permissions(place(at), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        };
+        ["a/mariadbd", "b/mysqld", "c/mysqld", "c/mysqlbinlog"].iter().for_each(|at| make(at));
+        std::os::unix::fs::symlink("mariadbd", place("a/mysqld")).unwrap();
+        let caller = std::env::join_paths([place("a"), place("b")]).unwrap();
+        assert_eq!(of_mysql("mysqld", None, &caller), Some(place("b/mysqld")));
+        let named = |at: &str| Some(place(at).into_os_string());
+        assert_eq!(of_mysql("mysqld", named("c/mysqld"), &caller), Some(place("c/mysqld")));
+        assert_eq!(of_mysql("mysqlbinlog", named("c/mysqld"), &caller), Some(place("c/mysqlbinlog")));
+        assert_eq!(of_mysql("mysqld", named("c/none"), &caller), None);
+        assert_eq!(of_mysql("mysqld", Some("mysqld".into()), &caller), None, "a relative path is nobody's");
+    }
+
+    #[test]
     fn a_missing_program_says_what_to_type() {
+        assert!(how_to_install("mysqld").contains("STOA_MYSQLD"), "Debian has no package of it");
         assert_eq!(how_to_install("nginx"), "apt-get install nginx");
         assert_eq!(package_of("php-fpm8.2"), Some("php-fpm"));
         assert!(find("surely-no-such-program").is_none());

@@ -27,10 +27,48 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub const USER: &str = "app";
 pub const PASSWORD: &str = "correct horse";
 
-/// A `mariadbd` of its own.
+/// Which server stands behind the splitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Mariadb,
+    Mysql,
+}
+
+impl Engine {
+    fn program(self) -> PathBuf {
+        match self {
+            Engine::Mariadb => "mariadbd".into(),
+            Engine::Mysql => mysqld().expect("a mysqld that is MySQL's"),
+        }
+    }
+}
+
+/// MySQL's server, where there is one. MariaDB's packages have a link of that name to their own.
+fn mysqld() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("STOA_MYSQLD") {
+        return Some(named.into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let server = |folder: PathBuf| std::fs::canonicalize(folder.join("mysqld")).ok();
+    let mut found = std::env::split_paths(&path).filter_map(server);
+    found.find(|program| !program.file_name().unwrap().to_string_lossy().starts_with("mariadb"))
+}
+
+/// Whether there is a MySQL to test; says so where there is none.
+#[allow(clippy::print_stderr, reason = "a test that tests nothing says so")]
+pub fn mysql_is_here() -> bool {
+    let found = mysqld().is_some();
+    if !found {
+        eprintln!("MYSQL NOT TESTED: no mysqld here that is MySQL's; put one on PATH");
+    }
+    found
+}
+
+/// A `mariadbd` or `mysqld` of its own.
 #[derive(Debug)]
 pub struct Server {
     pub id: u16,
+    pub engine: Engine,
     pub address: SocketAddr,
     dir: PathBuf,
     child: Option<Child>,
@@ -60,7 +98,7 @@ impl Server {
     /// Starts on the data in its folder.
     pub fn start(&mut self) {
         let (dir, id) = (self.dir.display(), self.id);
-        let mut command = Command::new("mariadbd");
+        let mut command = Command::new(self.engine.program());
         command.arg("--no-defaults").arg(format!("--user={}", whoami())).args([
             format!("--datadir={dir}/data"),
             format!("--socket={dir}/socket"),
@@ -69,33 +107,62 @@ impl Server {
             format!("--server-id={id}"),
             format!("--port={}", self.address.port()),
         ]);
+        command.args(["--bind-address=127.0.0.1", "--log-bin=binlog", "--innodb-buffer-pool-size=32M"]);
         command.args([
-            "--bind-address=127.0.0.1",
-            "--log-bin=binlog",
-            "--log-slave-updates",
-            "--gtid-strict-mode=1",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--sync-binlog=0",
+            "--skip-name-resolve",
+            "--secure-file-priv=",
         ]);
-        command.args(["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--skip-name-resolve"]);
-        command.args(["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--slave-net-timeout=5"]);
-        self.child = Some(
-            command
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("mariadbd: ./check installs it"),
-        );
-        wait_until("mariadbd answers", || self.admin("SELECT 1").status.success());
+        command.args(match self.engine {
+            Engine::Mariadb => [
+                "--log-slave-updates",
+                "--gtid-strict-mode=1",
+                "--innodb-log-file-size=8M",
+                "--slave-net-timeout=5",
+            ],
+            Engine::Mysql => {
+                ["--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--mysqlx=0", "--replica-net-timeout=5"]
+            }
+        });
+        let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.child = Some(server.expect("the server: ./check installs MariaDB's"));
+        wait_until("the server answers", || self.try_sql("SELECT 1").is_ok());
     }
 
-    fn admin(&self, sql: &str) -> Output {
-        let mut command = Command::new("mariadb");
-        command.args(["--no-defaults", "-uroot", "-N", "-B"]).arg("-S").arg(self.dir.join("socket"));
-        command.arg("-e").arg(sql).stdin(Stdio::null()).output().unwrap()
+    fn try_sql(&self, sql: &str) -> Result<String, String> {
+        match self.engine {
+            Engine::Mariadb => {
+                let mut command = Command::new("mariadb");
+                command.args(["--no-defaults", "-uroot", "-N", "-B"]).arg("-S").arg(self.dir.join("socket"));
+                let output = command.arg("-e").arg(sql).stdin(Stdio::null()).output().unwrap();
+                if output.status.success() {
+                    return Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned());
+                }
+                Err(String::from_utf8_lossy(&output.stderr).into_owned())
+            }
+            Engine::Mysql => self.ask(sql).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// The first row, its values divided by tabs; MySQL's own shell may not be here.
+    fn ask(&self, sql: &str) -> mysql_async::Result<String> {
+        let socket = self.dir.join("socket");
+        let options = OptsBuilder::default().socket(Some(socket.to_string_lossy())).user(Some("root"));
+        let mut session = Session::open(options)?;
+        let mut last = String::new();
+        for statement in sql.split(';').filter(|statement| !statement.trim().is_empty()) {
+            for row in session.try_rows::<mysql_async::Row>(statement)?.into_iter().take(1) {
+                let text = |value: mysql_async::Value| value.as_sql(true).trim_matches('\'').to_owned();
+                last = row.unwrap().into_iter().map(text).collect::<Vec<_>>().join("\t");
+            }
+        }
+        Ok(last)
     }
 
     /// Runs statements as root, beside the splitter.
     pub fn sql(&self, sql: &str) -> String {
-        text(&self.admin(sql))
+        self.try_sql(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     pub fn pid(&self) -> u32 {
@@ -111,12 +178,19 @@ impl Server {
 
     /// Follows `primary` from where it is.
     pub fn follow(&self, primary: &Server) {
-        self.sql(&format!(
-            "CHANGE MASTER TO master_host='127.0.0.1', master_port={}, master_user='replication', \
-             master_password='r', master_use_gtid=slave_pos, master_connect_retry=1; START SLAVE; \
-             SET GLOBAL read_only=1",
-            primary.address.port()
-        ));
+        let port = primary.address.port();
+        self.sql(&match self.engine {
+            Engine::Mariadb => format!(
+                "CHANGE MASTER TO master_host='127.0.0.1', master_port={port}, master_user='replication', \
+                 master_password='r', master_use_gtid=slave_pos, master_connect_retry=1; START SLAVE; \
+                 SET GLOBAL read_only=1"
+            ),
+            Engine::Mysql => format!(
+                "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={port}, \
+                 SOURCE_USER='replication', SOURCE_PASSWORD='r', SOURCE_AUTO_POSITION=1, \
+                 SOURCE_CONNECT_RETRY=1, GET_SOURCE_PUBLIC_KEY=1; START REPLICA; SET GLOBAL super_read_only=1"
+            ),
+        });
     }
 
     /// How many statements that begin with this word it has run.
@@ -134,27 +208,30 @@ impl Drop for Server {
 
 impl Cluster {
     pub fn start() -> Cluster {
+        Cluster::start_of(Engine::Mariadb)
+    }
+
+    pub fn start_of(engine: Engine) -> Cluster {
         let dir = TempDir::new().unwrap();
         let mut servers = [1, 2].map(|id| {
             let own = dir.path().join(id.to_string());
             std::fs::create_dir(&own).unwrap();
-            Server { id, address: free_port(), dir: own, child: None }
+            Server { id, engine, address: free_port(), dir: own, child: None }
         });
+        prepare(&servers[0]);
         let data = servers[0].dir.join("data");
-        let mut install = Command::new("mariadb-install-db");
-        install.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
-        install
-            .arg(format!("--user={}", whoami()))
-            .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
-        // Two at once would take the same names in a folder they share.
-        install.arg("--innodb-log-file-size=8M").env("TMPDIR", &servers[0].dir);
-        text(&install.output().unwrap());
         let copied = Command::new("cp").arg("-a").arg(&data).arg(servers[1].dir.join("data")).output();
         text(&copied.unwrap());
+        // Two servers of MySQL with one identity do not talk to each other.
+        let _ = std::fs::remove_file(servers[1].dir.join("data/auto.cnf"));
+        let nobody = match engine {
+            Engine::Mariadb => "DELETE FROM mysql.global_priv WHERE User=''; FLUSH PRIVILEGES;",
+            Engine::Mysql => "",
+        };
         for server in &mut servers {
             server.start();
             server.sql(&format!(
-                "SET sql_log_bin=0; DELETE FROM mysql.global_priv WHERE User=''; FLUSH PRIVILEGES;
+                "SET sql_log_bin=0; {nobody}
                  CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON shop.* TO {USER}@'%';
                  GRANT ALL ON other.* TO {USER}@'%';
                  CREATE USER observer@'%' IDENTIFIED BY 'o'; GRANT BINLOG MONITOR ON *.* TO observer@'%';
@@ -178,9 +255,13 @@ impl Cluster {
 
     /// Waits until the replica has everything.
     pub fn caught_up(&self) {
-        let at = self.primary().sql("SELECT @@gtid_binlog_pos");
+        let (position, wait) = match self.primary().engine {
+            Engine::Mariadb => ("SELECT @@gtid_binlog_pos", "MASTER_GTID_WAIT"),
+            Engine::Mysql => ("SELECT REPLACE(@@gtid_executed, '\n', '')", "WAIT_FOR_EXECUTED_GTID_SET"),
+        };
+        let at = self.primary().sql(position);
         wait_until("the replica catches up", || {
-            self.replica().sql(&format!("SELECT MASTER_GTID_WAIT('{at}', 5)")) == "0"
+            self.replica().sql(&format!("SELECT {wait}('{at}', 5)")) == "0"
         });
     }
 
@@ -197,8 +278,38 @@ impl Cluster {
 
     /// Makes the replica the primary, whatever became of the old one.
     pub fn promote(&self) {
-        self.replica().sql("STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only=0");
+        self.replica().sql(match self.replica().engine {
+            Engine::Mariadb => "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only=0",
+            Engine::Mysql => "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL read_only=0",
+        });
     }
+}
+
+/// Makes the data folder of the first server.
+fn prepare(server: &Server) {
+    let data = format!("--datadir={}", server.dir.join("data").display());
+    let user = format!("--user={}", whoami());
+    let mut install = match server.engine {
+        Engine::Mariadb => {
+            let mut install = Command::new("mariadb-install-db");
+            install.args(["--no-defaults", &data, &user, "--innodb-log-file-size=8M"]);
+            install.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+            install
+        }
+        Engine::Mysql => {
+            let mut install = Command::new(Engine::Mysql.program());
+            install.args([
+                "--no-defaults",
+                &data,
+                &user,
+                "--initialize-insecure",
+                "--skip-innodb-doublewrite",
+            ]);
+            install
+        }
+    };
+    // Two at once would take the same names in a folder they share.
+    text(&install.env("TMPDIR", &server.dir).output().unwrap());
 }
 
 /// A role in a thread of this process.
@@ -389,22 +500,16 @@ impl Session {
         })
     }
 
-    /// The rows of a statement of the text protocol, whatever they are.
-    pub fn try_rows(&mut self, sql: &str) -> mysql_async::Result<Vec<mysql_async::Row>> {
+    /// The rows of a statement of the text protocol.
+    pub fn rows<R: FromRow + Send + 'static>(&mut self, sql: &str) -> Vec<R> {
+        self.try_rows(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    pub fn try_rows<R: FromRow + Send + 'static>(&mut self, sql: &str) -> mysql_async::Result<Vec<R>> {
         let Session { conn, runtime } = self;
         runtime.block_on(async {
             tokio::time::timeout(DEADLINE, conn.query(sql)).await.expect("an answer in time")
         })
-    }
-
-    /// The rows of a statement of the text protocol.
-    pub fn rows<R: FromRow + Send + 'static>(&mut self, sql: &str) -> Vec<R> {
-        let Session { conn, runtime } = self;
-        runtime
-            .block_on(async {
-                tokio::time::timeout(DEADLINE, conn.query(sql)).await.expect("an answer in time")
-            })
-            .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// The only value of the only row.

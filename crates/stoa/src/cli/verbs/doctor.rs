@@ -32,7 +32,8 @@ pub(crate) fn run(context: &Context, arguments: &Doctor) -> Outcome<ExitCode> {
     let mut rows: Vec<Row> = wanted.iter().map(|need| need_row(need, &mut session)).collect();
     rows.extend(checks::rows(loaded.as_ref(), &mut session));
     let missing = provide::missing(&wanted);
-    let install = (!missing.is_empty()).then(|| Install::new(packages(&missing)).line(provide::root()));
+    let packages = packages(&missing);
+    let install = (!packages.is_empty()).then(|| Install::new(packages).line(provide::root()));
     let bad = rows.iter().any(|row| row.verdict == Verdict::Missing);
     let name = loaded.as_ref().map(|loaded| loaded.site.name.to_string());
     screen.answer(&json!({ "site": name, "ok": !bad, "install": install, "checks": rows }));
@@ -64,7 +65,7 @@ fn loaded(context: &Context, folder: Option<&Path>) -> Outcome<Option<Loaded>> {
 
 fn need_row(need: &Need, session: &mut Session) -> Row {
     let (verdict, text) = match look(need) {
-        Found::Missing => (Verdict::Missing, format!("missing; package {}", need.package)),
+        Found::Missing => (Verdict::Missing, format!("missing; {}", need.source())),
         Found::At(path) => {
             let version = session.wait(programs::version(&path)).ok().flatten();
             let version = version.map(|version| format!("{version}  ")).unwrap_or_default();

@@ -3,6 +3,7 @@
 mod cloning;
 mod fencing;
 mod losing;
+mod mysql;
 mod observing;
 mod pair;
 mod servers;

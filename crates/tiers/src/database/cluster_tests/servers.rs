@@ -44,9 +44,9 @@ pub(super) fn place(instance: InstanceId) -> usize {
     usize::from(instance.number) - 1
 }
 
-fn spec(paths: &Paths, number: u8) -> DatabaseSpec {
+fn spec(engine: DatabaseEngine, paths: &Paths, number: u8) -> DatabaseSpec {
     DatabaseSpec {
-        engine: DatabaseEngine::Mariadb,
+        engine,
         endpoint: Endpoint::Tcp(free_address()),
         socket: Endpoint::Unix(paths.socket(InstanceId::new(Tier::Database, u16::from(number)))),
         server_id: u32::from(number),
@@ -59,10 +59,14 @@ fn spec(paths: &Paths, number: u8) -> DatabaseSpec {
 impl Servers {
     /// So many places for servers; the first has a data folder.
     pub(super) async fn prepared(count: u8) -> Self {
+        Servers::prepared_of(DatabaseEngine::Mariadb, count).await
+    }
+
+    pub(super) async fn prepared_of(engine: DatabaseEngine, count: u8) -> Self {
         let root = tempfile::Builder::new().prefix("stoa").tempdir_in("/tmp").unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let paths = Paths::new(root.path());
-        let spec = |number: u8| spec(&paths, number);
+        let spec = |number: u8| spec(engine, &paths, number);
         let servers = Servers {
             specs: (1..=count).map(spec).collect(),
             credentials: Credentials::generate().unwrap(),
@@ -78,19 +82,25 @@ impl Servers {
     /// A place for one more, without data.
     pub(super) fn add_place(&mut self) {
         let number = u8::try_from(self.specs.len() + 1).unwrap();
-        self.specs.push(spec(&self.paths, number));
+        self.specs.push(spec(self.specs[0].engine, &self.paths, number));
         self.running.push(None);
     }
 
     /// All run: the first one is the primary of term 1, whose commits wait, the others follow.
     pub(super) async fn replicating(count: u8) -> Self {
-        let mut servers = Servers::prepared(count).await;
+        Servers::replicating_of(DatabaseEngine::Mariadb, count).await
+    }
+
+    pub(super) async fn replicating_of(engine: DatabaseEngine, count: u8) -> Self {
+        let mut servers = Servers::prepared_of(engine, count).await;
         let others: Vec<InstanceId> =
             (2..=count).map(|number| InstanceId::new(Tier::Database, u16::from(number))).collect();
         for id in &others {
             // As a clone of an empty server.
             let (from, to) = (servers.paths.data(ONE), servers.paths.data(*id));
-            assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+            assert!(Command::new("cp").arg("-a").arg(from).arg(&to).status().unwrap().success());
+            // Two servers of MySQL with one identity do not talk to each other.
+            let _ = fs::remove_file(to.join("auto.cnf"));
         }
         for id in [ONE].iter().chain(&others) {
             servers.start(*id);
@@ -132,7 +142,10 @@ impl Servers {
             fs::write(&file.path, &file.text).unwrap();
         }
         let log = fs::File::create(self.root.path().join(format!("{instance}.log"))).unwrap();
-        let mut command = Command::new("/usr/sbin/mariadbd");
+        let mut command = match self.specs[place(instance)].engine {
+            DatabaseEngine::Mariadb => Command::new("/usr/sbin/mariadbd"),
+            DatabaseEngine::Mysql => Command::new(&launch.argv[0]),
+        };
         command.args(&launch.argv[1..]).env_clear().envs(&launch.environment).current_dir(&launch.directory);
         command.stdin(std::process::Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         if let Some(user) = user() {

@@ -131,24 +131,29 @@ impl Session {
         for change in self.follower.outcome().changes() {
             match change {
                 Change::Variable { name: b"last_gtid", value } => {
-                    // Anything it cannot be read from leaves the session where it is: on the primary.
-                    if let Some(mark) = std::str::from_utf8(value).ok().and_then(Mark::parse) {
-                        self.written.reach(mark);
-                        // Commits come in the order of the log: those before it are shown too.
-                        if let Some(held) = self.held.as_ref().filter(|held| held.primary) {
-                            held.backend.slot.upstream.applied.reached(mark);
+                    match std::str::from_utf8(value).ok().and_then(Mark::parse) {
+                        Some(mark) => {
+                            self.written.reach(mark);
+                            // Commits come in the order of the log: those before it are shown too.
+                            if let Some(held) = self.held.as_ref().filter(|held| held.primary) {
+                                held.backend.slot.upstream.applied.reached(mark);
+                            }
                         }
+                        // Empty until something is written.
+                        None if value.is_empty() => {}
+                        None => self.written.reach_untold(),
                     }
                 }
-                Change::Gtids(set) => {
-                    if let Some(set) = std::str::from_utf8(set).ok().and_then(Position::parse) {
-                        self.written.reach_all(&set);
-                    }
-                }
+                Change::Gtids(set) => match std::str::from_utf8(set).ok().and_then(Position::parse_written) {
+                    Some(set) => self.written.reach_all(&set),
+                    None => self.written.reach_untold(),
+                },
                 Change::Variable { name: b"last_insert_id" | b"identity", value } => {
                     let id = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
                     self.past.last_insert_id = id.unwrap_or(self.past.last_insert_id);
                 }
+                // MySQL counts statements in a variable, and tells of it as if it had been set.
+                Change::Variable { name: b"statement_id", .. } => {}
                 Change::Variable { name, value } => {
                     dialect = read_dialect(dialect, name, value);
                     match state.as_ref().unwrap_or(&self.state).with_variable(name, value) {
