@@ -12,7 +12,7 @@ use stoa_traffic::sql::role::Settings;
 const SESSIONS: usize = 8;
 /// Connections there may be to one server: fewer than sessions, and one more than may be bound.
 const CONNECTIONS: u32 = 4;
-const STEPS: usize = 600;
+const STEPS: usize = 400;
 
 /// Numbers from a seed.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ mod database;
 
 use database::classic::Classic;
 use database::{Cluster, PASSWORD, Session, Splitter, USER, code, wait_until};
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stoa_model::control::Report;
@@ -189,4 +190,25 @@ fn whoever_leaves_while_a_replica_catches_up_ends_that_wait_too() {
     cluster.replica().sql("START SLAVE SQL_THREAD");
     cluster.caught_up();
     assert_eq!(writer.one::<i64>("SELECT COUNT(*) FROM t"), 2);
+}
+
+#[test]
+fn whoever_stops_in_the_middle_of_a_long_command_can_be_killed() {
+    let cluster = Cluster::start();
+    let mut splitter = Splitter::start(&cluster, Settings { command: 64 << 10, ..Settings::default() });
+    let mut killer = splitter.connect();
+    // Before its front is there, and behind that: the server has the rest of it.
+    for sent in [100 << 10, 300 << 10] {
+        let mut stuck = Classic::log_in(&splitter);
+        let mut bytes = vec![0, 0, 0x50, 0];
+        bytes.extend_from_slice(b"\x03INSERT INTO t VALUES ('");
+        bytes.resize(sent, b'x');
+        stuck.stream.write_all(&bytes).unwrap();
+        splitter.report_until(|report| waiting(report).0 == 2);
+        killer.exec(&format!("KILL {}", stuck.id));
+        splitter.report_until(|report| waiting(report).0 == 1);
+        let in_flight = |report: &Report| report.instances.values().map(|one| one.in_flight).sum::<u32>();
+        splitter.report_until(|report| in_flight(report) == 0);
+    }
+    assert_eq!(killer.one::<i32>("SELECT 1"), 1);
 }

@@ -163,3 +163,51 @@ fn says_something_new(before: &Report, now: &Report) -> bool {
             before.instances.get(id).map(|old| old.ejected.is_some()) != Some(upstream.ejected.is_some())
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stoa_model::Tier;
+    use stoa_model::control::{KillAnswer, KillOrder, KillOutcome, PLACE_SHIFT, SqlReport, splitter_place};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{UnixListener, UnixStream};
+
+    /// A role's end of a control socket.
+    async fn tell(role: &mut UnixStream, sql: SqlReport) {
+        let report = Report { sql: Some(sql), ..Report::default() };
+        let body = serde_json::to_vec(&report).unwrap();
+        role.write_all(&(body.len() as u32).to_be_bytes()).await.unwrap();
+        role.write_all(&body).await.unwrap();
+    }
+
+    async fn told(role: &mut UnixStream) -> Order {
+        let read = async {
+            let mut body = vec![0; role.read_u32().await.unwrap() as usize];
+            role.read_exact(&mut body).await.unwrap();
+            serde_json::from_slice(&body).unwrap()
+        };
+        tokio::time::timeout(Duration::from_secs(60), read).await.expect("an order in time")
+    }
+
+    #[tokio::test]
+    async fn what_one_splitter_asks_of_another_passes_through() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let roles = [1, 2].map(|number| InstanceId::new(Tier::Splitter, number));
+        let path = |id: &InstanceId| folder.path().join(id.to_string());
+        let listeners = roles.each_ref().map(|id| UnixListener::bind(path(id)).unwrap());
+        let links = Links::new(Arc::default());
+        let living = roles.iter().map(|id| (*id, (Time(1), Endpoint::Unix(path(id))))).collect();
+        links.keep(&living);
+        let (mut first, _) = listeners[0].accept().await.unwrap();
+        let (mut second, _) = listeners[1].accept().await.unwrap();
+        let [from, to] = roles.map(splitter_place);
+        let session = u32::from(to) << PLACE_SHIFT | 7;
+        let kill = KillOrder { ticket: 3, from, session, query_only: false, owner: Some("app".into()) };
+        tell(&mut first, SqlReport { kills: vec![kill.clone()], ..SqlReport::default() }).await;
+        assert_eq!(told(&mut second).await, Order::Kill(kill));
+        let answer = KillAnswer { ticket: 3, from, outcome: KillOutcome::Done };
+        tell(&mut second, SqlReport { killed: vec![answer], ..SqlReport::default() }).await;
+        assert_eq!(told(&mut first).await, Order::Killed(answer));
+        links.keep(&BTreeMap::new());
+    }
+}

@@ -69,21 +69,19 @@ impl Session {
     pub(super) fn target(&mut self, work: &Work, patience: bool) -> Target {
         self.need = Position::default();
         let reads = work.verdict.reads;
-        let last = self.last.upgrade().filter(|slot| !slot.is_retired() && self.keeps_last());
-        let last = last.filter(|slot| work.only_reads() || self.is_primary(slot));
+        let asks = reads.intersects(Reads::LAST_STATEMENT);
+        let last = if asks { self.kept_last(work) } else { None };
+        let forgotten =
+            last.is_none() && reads.intersects(Reads::LAST_STATEMENT.without(Reads::LAST_INSERT_ID));
         // What another session left on the connection is not to be told.
-        let clean = !self.has_diagnostics() && reads == Reads::DIAGNOSTICS;
-        self.prime = (last.is_none() || clean)
-            && reads.intersects(Reads::LAST_STATEMENT.without(Reads::LAST_INSERT_ID));
+        self.prime = forgotten || (reads == Reads::DIAGNOSTICS && !self.has_diagnostics());
         if self.held.is_some() && self.is_bound() {
             return Target::Held;
         }
-        if let Some(slot) =
-            last.filter(|slot| reads.intersects(Reads::LAST_STATEMENT) && !self.is_primary(slot))
-        {
+        if let Some(slot) = last.filter(|slot| !self.is_primary(slot)) {
             return Target::Last(slot);
         }
-        if self.prime && work.verdict.kind != Kind::Several {
+        if forgotten && work.verdict.kind != Kind::Several {
             // Asked in a way that only a connection can answer: from now on the session keeps its own.
             self.pins.look_back();
         }
@@ -91,6 +89,12 @@ impl Session {
             return Target::Primary;
         }
         self.replica(work).map_or(Target::Primary, Target::Replica)
+    }
+
+    /// The server whose connection still knows the last statement, where `work` may run there.
+    fn kept_last(&self, work: &Work) -> Option<Rc<Slot>> {
+        let slot = self.last.upgrade().filter(|slot| !slot.is_retired() && self.keeps_last())?;
+        (work.only_reads() || self.is_primary(&slot)).then_some(slot)
     }
 
     fn is_primary(&self, slot: &Rc<Slot>) -> bool {

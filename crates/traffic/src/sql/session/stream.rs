@@ -13,6 +13,7 @@ use crate::sql::wire::command::Command;
 use crate::sql::wire::packet::{self, HEADER, Header, Passage, Upload};
 use crate::sql::wire::response::Reply;
 use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Instant;
 
 /// How much of a long text is judged.
@@ -27,8 +28,13 @@ impl Session {
     pub(super) async fn stream_command(&mut self) -> Result<(), Over> {
         let Some(header) = Header::read(self.line.inbound.data()) else { return Err(Over) };
         while self.line.inbound.len() < HEADER + FRONT.min(header.length) {
-            let line = &mut self.line;
-            if poll_fn(|cx| line.poll_fill(cx, STREAM_BUFFER.max(2 * FRONT))).await? == 0 {
+            let (line, member) = (&mut self.line, &self.member);
+            let read = poll_fn(|cx| match line.poll_fill(cx, STREAM_BUFFER.max(2 * FRONT)) {
+                Poll::Pending if member.order().is_some() => Poll::Ready(Ok(0)),
+                read => read,
+            });
+            // Nothing of it was done, and what comes yet could not be told from the next command.
+            if read.await? == 0 {
                 return Err(Over);
             }
         }
@@ -144,20 +150,49 @@ impl Session {
             let outbound = &mut held.backend.link.line.outbound;
             outbound.extend_from_slice(inbound.data().get(..passed.bytes).unwrap_or_default());
             inbound.consume(passed.bytes);
-            held.backend.link.line.send().await.map_err(|_| Fault::Lost)?;
+            self.pass_on().await?;
             if passed.done {
                 break;
             }
-            let line = &mut self.line;
-            if poll_fn(|cx| line.poll_fill(cx, STREAM_BUFFER)).await.map_err(|_| Fault::Client)? == 0 {
-                return Err(Fault::Client);
-            }
+            self.take_more().await?;
         }
         let ended = self.exchange(Some(work.reply), passage.next_sequence(), false, progress, None).await?;
         match ended {
             Ended::File => self.upload(work, progress).await.map(|()| Ended::Done),
             ended => Ok(ended),
         }
+    }
+
+    /// Sends the server what is for it, as long as it is routed to and nobody ends the statement.
+    async fn pass_on(&mut self) -> Result<(), Fault> {
+        poll_fn(|cx| {
+            let Some(held) = &mut self.held else { return Poll::Ready(Err(Fault::Lost)) };
+            if let Poll::Ready(sent) = held.backend.link.line.poll_send(cx) {
+                return Poll::Ready(sent.map_err(|_| Fault::Lost));
+            }
+            match self.member.order() {
+                Some(end) => Poll::Ready(Err(Fault::Told(end))),
+                None if held.backend.is_cut() => Poll::Ready(Err(Fault::Lost)),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Reads more of what the client sends, likewise.
+    async fn take_more(&mut self) -> Result<(), Fault> {
+        poll_fn(|cx| match self.line.poll_fill(cx, STREAM_BUFFER) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Fault::Client)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Pending => match self.member.order() {
+                Some(end) => Poll::Ready(Err(Fault::Told(end))),
+                None if self.held.as_ref().is_some_and(|held| held.backend.is_cut()) => {
+                    Poll::Ready(Err(Fault::Lost))
+                }
+                None => Poll::Pending,
+            },
+        })
+        .await
     }
 
     /// Sends the server the client's file, and passes on what it says to it.
@@ -176,14 +211,11 @@ impl Session {
                 let outbound = &mut held.backend.link.line.outbound;
                 outbound.extend_from_slice(inbound.data().get(..passed.bytes).unwrap_or_default());
                 inbound.consume(passed.bytes);
-                held.backend.link.line.send().await.map_err(|_| Fault::Lost)?;
+                self.pass_on().await?;
                 if passed.done {
                     break;
                 }
-                let line = &mut self.line;
-                if poll_fn(|cx| line.poll_fill(cx, STREAM_BUFFER)).await.map_err(|_| Fault::Client)? == 0 {
-                    return Err(Fault::Client);
-                }
+                self.take_more().await?;
             }
             self.follower.uploaded(upload.next_sequence().wrapping_sub(shift));
             progress.resume();
