@@ -19,7 +19,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    const NONE: Self = Self { name: "", hash: 0, word: Word::None, calls: [Call::Unknown; 2], reserved: false };
+    const NONE: Self =
+        Self { name: "", hash: 0, word: Word::None, calls: [Call::Unknown; 2], reserved: false };
 
     pub(super) const fn call(&self, engine: Engine) -> Call {
         match engine {

@@ -66,7 +66,11 @@ impl Session {
                 id => id,
             },
             row_count: if failed || gives_rows { -1 } else { affected },
-            found_rows: if work.verdict.kind == Kind::Select { outcome.rows } else { self.past.found_rows },
+            found_rows: if matches!(work.verdict.kind, Kind::Select) {
+                outcome.rows
+            } else {
+                self.past.found_rows
+            },
             warnings: outcome.warnings,
             errors: failed.into(),
         };

@@ -331,6 +331,10 @@ impl Exchange<'_> {
         }
         // A client that goes takes its statement with it. What it sends ahead is kept.
         while self.client.inbound.len() < AHEAD {
+            // Mostly nothing has come: that costs no buffer.
+            if self.client.stream.poll_readable(cx)?.is_pending() {
+                break;
+            }
             match self.client.poll_fill(cx, AHEAD) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fault::Client)),
                 Poll::Ready(Ok(_)) => {}
