@@ -174,6 +174,7 @@ impl Exchange<'_> {
         if let Poll::Ready(Err(_)) = sent {
             return Poll::Ready(Err(Fault::Client));
         }
+        let mut wrote = false;
         while sent.is_ready() && self.progress.forward > 0 {
             let inbound = &mut self.backend.link.line.inbound;
             let data = inbound.data().get(..self.progress.forward).unwrap_or_default();
@@ -182,11 +183,13 @@ impl Exchange<'_> {
                 Poll::Ready(Ok(n)) => {
                     inbound.consume(n);
                     self.progress.forward -= n;
+                    wrote = true;
                 }
                 Poll::Pending => return self.poll_stuck(),
             }
         }
-        if sent.is_pending() || Pin::new(&mut self.client.stream).poll_flush(cx)?.is_pending() {
+        // What was sent first has been flushed, and is again when this is polled anew.
+        if sent.is_pending() || wrote && Pin::new(&mut self.client.stream).poll_flush(cx)?.is_pending() {
             return self.poll_stuck();
         }
         self.member.stuck(false);
