@@ -119,11 +119,23 @@ impl Out for Number {
     }
 }
 
-fn number(mut bytes: [u8; 8], upper: bool) -> u64 {
-    if upper {
-        bytes.make_ascii_uppercase();
-    }
-    u64::from_le_bytes(bytes)
+/// Eight bytes as a number, their letters in upper case where that is wanted.
+#[inline]
+fn number(bytes: [u8; 8], upper: bool) -> u64 {
+    let word = u64::from_le_bytes(bytes);
+    if upper { upper_case(word) } else { word }
+}
+
+/// Eight bytes at once: a handful of instructions instead of a loop over each word of each statement.
+const fn upper_case(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // The top bit of a byte tells whether what was added reached it; that of the byte itself is left out.
+    let low = word & (0x7F * EACH);
+    let from_a = low + (0x80 - b'a' as u64) * EACH;
+    let beyond_z = low + (0x7F - b'z' as u64) * EACH;
+    let lower = from_a & !beyond_z & !word & (0x80 * EACH);
+    // A small letter differs from its capital by 0x20.
+    word ^ (lower >> 2)
 }
 
 /// The text, of which no more is kept than is shown, and one byte to know that there is more.

@@ -224,9 +224,11 @@ impl Cluster {
         text(&copied.unwrap());
         // Two servers of MySQL with one identity do not talk to each other.
         let _ = std::fs::remove_file(servers[1].dir.join("data/auto.cnf"));
-        let nobody = match engine {
-            Engine::Mariadb => "DELETE FROM mysql.global_priv WHERE User=''; FLUSH PRIVILEGES;",
-            Engine::Mysql => "",
+        let (nobody, observes) = match engine {
+            Engine::Mariadb => {
+                ("DELETE FROM mysql.global_priv WHERE User=''; FLUSH PRIVILEGES;", "BINLOG MONITOR")
+            }
+            Engine::Mysql => ("", "REPLICATION CLIENT"),
         };
         for server in &mut servers {
             server.start();
@@ -234,7 +236,7 @@ impl Cluster {
                 "SET sql_log_bin=0; {nobody}
                  CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON shop.* TO {USER}@'%';
                  GRANT ALL ON other.* TO {USER}@'%';
-                 CREATE USER observer@'%' IDENTIFIED BY 'o'; GRANT BINLOG MONITOR ON *.* TO observer@'%';
+                 CREATE USER observer@'%' IDENTIFIED BY 'o'; GRANT {observes} ON *.* TO observer@'%';
                  CREATE USER replication@'%' IDENTIFIED BY 'r'; GRANT REPLICATION SLAVE ON *.* TO replication@'%'"
             ));
         }

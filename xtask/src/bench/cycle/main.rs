@@ -4,29 +4,9 @@
 #![allow(clippy::print_stdout, reason = "a bench talks to the person who ran it")]
 
 mod counting;
+mod scenes;
 
-/// The scene that the scenarios of `decide` play in.
-#[path = "../../../../crates/decide/src/tests/scene.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "written for tests, of which this uses a part"
-)]
-mod scene;
-/// Its database servers.
-#[path = "../../../../crates/decide/src/tests/servers.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "written for tests, of which this uses a part"
-)]
-mod servers;
-
-use scene::Scene;
+use scenes::scene::Scene;
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;

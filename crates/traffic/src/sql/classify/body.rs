@@ -39,7 +39,7 @@ impl Cursor<'_> {
             match token.kind {
                 TokenKind::Word if token.word != Word::None => {
                     calls = self.keyword(token.word, behind.last.word, calls, depth);
-                    sets |= token.word == Word::Into && self.verdict.kind == Kind::Select;
+                    sets |= token.word == Word::Into && matches!(self.verdict.kind, Kind::Select);
                 }
                 TokenKind::Dot => self.qualifies(behind.last),
                 TokenKind::Open => {
@@ -57,7 +57,7 @@ impl Cursor<'_> {
                 TokenKind::SystemVariable => self.system_variable(token),
                 _ => {}
             }
-            if self.verdict.kind == Kind::Show {
+            if matches!(self.verdict.kind, Kind::Show) {
                 // `SHOW TABLES FROM mysql`: without a dot.
                 self.qualifies(token);
             }

@@ -59,7 +59,7 @@ impl<'t> Cursor<'t> {
         if self.dialect.oracle {
             verdict.primary(Reason::OracleMode);
         }
-        if verdict.kind == Kind::Select && !verdict.reads.is_empty() {
+        if matches!(verdict.kind, Kind::Select) && !verdict.reads.is_empty() {
             verdict.lone = lone::read(self.text, self.start, &self.dialect);
         }
         obey(&mut verdict);

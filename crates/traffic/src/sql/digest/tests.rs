@@ -109,3 +109,15 @@ fn the_text_is_bounded() {
 fn what_is_not_read_is_not_shown() {
     assert_eq!(digest_text(b"SELECT a FROM t WHERE b = 'secret", &MARIADB), "SELECT a FROM t WHERE b = ...");
 }
+
+#[test]
+fn eight_bytes_are_put_in_upper_case_as_each_alone_is() {
+    for byte in 0..=u8::MAX {
+        for place in 0..8 {
+            let mut bytes = *b"zA{`@\x7f\xe1a";
+            bytes[place] = byte;
+            let word = super::upper_case(u64::from_le_bytes(bytes));
+            assert_eq!(word.to_le_bytes(), bytes.to_ascii_uppercase()[..], "{byte} at {place}");
+        }
+    }
+}

@@ -193,6 +193,7 @@ impl Exchange<'_> {
         if let Poll::Ready(Err(_)) = sent {
             return Poll::Ready(Err(Fault::Client));
         }
+        let mut wrote = false;
         while sent.is_ready() && self.progress.forward > 0 {
             let inbound = &mut self.backend.link.line.inbound;
             let data = inbound.data().get(..self.progress.forward).unwrap_or_default();
@@ -201,11 +202,13 @@ impl Exchange<'_> {
                 Poll::Ready(Ok(n)) => {
                     inbound.consume(n);
                     self.progress.forward -= n;
+                    wrote = true;
                 }
                 Poll::Pending => return self.poll_stuck(),
             }
         }
-        if sent.is_pending() || Pin::new(&mut self.client.stream).poll_flush(cx)?.is_pending() {
+        // What was sent first has been flushed, and is again when this is polled anew.
+        if sent.is_pending() || wrote && Pin::new(&mut self.client.stream).poll_flush(cx)?.is_pending() {
             return self.poll_stuck();
         }
         self.member.stuck(false);
@@ -365,6 +368,10 @@ impl Exchange<'_> {
         }
         // A client that goes takes its statement with it. What it sends ahead is kept.
         while self.client.inbound.len() < AHEAD {
+            // Mostly nothing has come: that costs no buffer.
+            if self.client.stream.poll_readable(cx)?.is_pending() {
+                break;
+            }
             match self.client.poll_fill(cx, AHEAD) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fault::Client)),
                 Poll::Ready(Ok(_)) => {}

@@ -47,7 +47,7 @@ struct Asked {
 }
 
 /// Greets a client and logs it in.
-pub(super) async fn greet(stream: Stream, worker: Rc<Worker>, member: Member) -> Result<Session, Over> {
+pub(super) async fn greet(stream: Stream, worker: Rc<Worker>, member: Member) -> Result<Box<Session>, Over> {
     let span = worker.shared.settings.login;
     let mut line = Line::new(Client::Plain(stream));
     match tokio::time::timeout(span, log_in(&mut line, &worker, member.id)).await {
@@ -202,12 +202,13 @@ async fn begin(
     asked: &Asked,
     verifier: Verifier,
     account: usize,
-) -> Result<Session, Over> {
+) -> Result<Box<Session>, Over> {
     let identity = identity(&worker).await?;
     let (state, dialect) = first_state(identity, asked);
     let state = worker.intern(state);
     member.is(account);
-    Ok(Session {
+    // Boxed: what is handed from one future to the next takes its space in both.
+    Ok(Box::new(Session {
         member,
         line,
         account,
@@ -238,7 +239,7 @@ async fn begin(
         consumed: false,
         expects: Vec::new(),
         worker,
-    })
+    }))
 }
 
 fn first_state(identity: &Identity, asked: &Asked) -> (State, Dialect) {

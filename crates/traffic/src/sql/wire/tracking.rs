@@ -4,7 +4,7 @@
 use super::field::{Fields, put_lenenc, put_lenenc_bytes};
 
 /// Which session changes a client is told, as its own `session_track_*` variables say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tracking {
     /// `session_track_schema`.
     pub schema: bool,
@@ -20,32 +20,34 @@ pub struct Tracking {
     pub variables: Variables,
 }
 
-/// Which system variables.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which system variables. No list of a session's own: every client has one of these, at rest too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variables {
     /// `*`
     All,
-    /// These, in lower case.
-    Named(Vec<Box<str>>),
+    /// Those that both engines begin a session with.
+    Begun,
 }
+
+/// What `session_track_system_variables` begins with.
+const BEGUN: [&[u8]; 5] = [
+    b"autocommit",
+    b"character_set_client",
+    b"character_set_connection",
+    b"character_set_results",
+    b"time_zone",
+];
 
 impl Default for Tracking {
     /// What both engines begin a session with.
     fn default() -> Self {
-        let named = [
-            "autocommit",
-            "character_set_client",
-            "character_set_connection",
-            "character_set_results",
-            "time_zone",
-        ];
         Tracking {
             schema: true,
             state: false,
             gtids: false,
             transaction_state: false,
             characteristics: false,
-            variables: Variables::Named(named.into_iter().map(Box::from).collect()),
+            variables: Variables::Begun,
         }
     }
 }
@@ -116,7 +118,7 @@ impl Tracking {
     fn wants_variable(&self, name: &[u8]) -> bool {
         match &self.variables {
             Variables::All => true,
-            Variables::Named(named) => named.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(name)),
+            Variables::Begun => BEGUN.iter().any(|begun| begun.eq_ignore_ascii_case(name)),
         }
     }
 }
