@@ -7,7 +7,7 @@
 use super::leader_status;
 use crate::planner::Planner;
 use stoa_model::cluster::{Degraded, Goal};
-use stoa_model::observed::{DatabaseStatus, Receiving};
+use stoa_model::observed::{DataState, DatabaseStatus, Receiving};
 use stoa_model::plan::WaitKind;
 use stoa_model::site::OnLostReplica;
 use stoa_model::{Action, Gtids, InstanceId, Millis, Tier};
@@ -42,15 +42,28 @@ pub(crate) fn keep(plan: &mut Planner<'_>) {
     }
     let Some(since) = plan.roster.database.lonely else { return };
     let policy = plan.input.intent.site.database.as_ref().map(|database| database.on_lost_replica);
+    let late = plan.input.now.since(since) > PATIENCE;
     if wanted && policy == Some(OnLostReplica::Block) {
+        if late && nobody_comes_back(plan, leader) {
+            degrade(plan, "no replica has data: the first is cloned from the primary");
+            switch(plan, leader, false, "a clone is not made of commits that wait");
+            return;
+        }
         let until = "a replica is connected; until then its commits wait, as on_lost_replica says";
         plan.wait(WaitKind::Trouble, leader, until);
-    } else if plan.input.now.since(since) > PATIENCE || !wanted {
+    } else if late || !wanted {
         degrade(plan, "no replica is connected");
         switch(plan, leader, false, "no replica is there to acknowledge");
     } else {
         plan.wait(WaitKind::Progress, leader, "a replica is connected again");
     }
+}
+
+/// Whether no replica has any data, so that none can come back to acknowledge, as at a site's first start. A
+/// clone of a primary waits for its commits, which would wait for the clone.
+fn nobody_comes_back(plan: &Planner<'_>, leader: InstanceId) -> bool {
+    let others = plan.staying(Tier::Database).into_iter().filter(|id| *id != leader);
+    others.into_iter().all(|id| *plan.sight().data(id) == DataState::Absent)
 }
 
 /// From now on writes may be on the primary alone.

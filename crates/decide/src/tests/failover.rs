@@ -219,6 +219,29 @@ fn a_server_with_transactions_of_its_own_is_made_anew_and_never_promoted() {
 }
 
 #[test]
+fn where_no_replica_has_data_writes_go_on_until_the_first_is_cloned() {
+    let mut scene = three();
+    const REPLICAS: [&str; 2] = ["database-2", "database-3"];
+    REPLICAS.iter().for_each(|replica| scene.died(replica, 5));
+    let discard = |scene: &mut Scene| {
+        REPLICAS.iter().for_each(|replica| scene.seen(replica).data = DataState::Absent);
+    };
+    for second in 1..=6 {
+        // Their clones never come to an end.
+        discard(&mut scene);
+        scene.pass(1_000);
+        scene.turn();
+        assert!(second > 2 || scene.roster.database.degraded.is_none(), "after {second} s");
+    }
+    let degraded = scene.roster.database.degraded.clone().unwrap();
+    assert!(degraded.because.starts_with("no replica has data"), "{degraded:?}");
+    assert!(!scene.status(id("database-1")).semi_sync.enabled);
+    scene.settle();
+    assert!(scene.roster.database.degraded.is_none());
+    assert!(scene.status(id("database-1")).semi_sync.enabled);
+}
+
+#[test]
 fn without_a_replica_writes_wait_or_go_on_as_the_file_says() {
     for (policy, degrades) in [(OnLostReplica::Block, false), (OnLostReplica::Degrade, true)] {
         let mut scene = three();

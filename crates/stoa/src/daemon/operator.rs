@@ -2,6 +2,7 @@
 //! wakes the cycle; none of them does anything to the site itself.
 
 mod deploy;
+mod engine;
 mod secrets;
 mod switchover;
 
@@ -69,6 +70,9 @@ impl<S: Store> Operator<S> {
                 next: "give each site its own folder with --state DIR, or leave --state away".to_owned(),
             });
         }
+        if let Some(before) = &before {
+            engine::refuse(&before.site, &request.site)?;
+        }
         self.hands.claim_faces(&request.site).await.map_err(|why| Problem {
             what: format!("[balancer] listen = \"{}\" cannot be listened on", request.site.balancer.listen),
             why,
@@ -99,6 +103,9 @@ impl<S: Store> Operator<S> {
     /// What `up` would do now; changes nothing.
     pub(crate) async fn plan(&self, request: UpRequest) -> Result<Plan, Problem> {
         let before = self.store.intent().await.map_err(kept_not)?;
+        if let Some(before) = &before {
+            engine::refuse(&before.site, &request.site)?;
+        }
         let numbering = self.up_numbering(before.as_ref(), &request.site).await?;
         let taken = self.hands.would_take(&request.site, numbering).await.map_err(|problem| *problem)?;
         let release = taken.release;

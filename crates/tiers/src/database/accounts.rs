@@ -33,6 +33,10 @@ const OBSERVING_MYSQL: [&str; 4] = [
     "SELECT ON performance_schema.global_variables",
 ];
 
+/// What it may do over the network, where the splitters ask a primary how far its log is. Both engines know
+/// this older name for it.
+const ASKING: &str = "REPLICATION CLIENT";
+
 /// Schemas that the server needs for itself.
 const RESERVED: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
 
@@ -87,10 +91,8 @@ fn ours(schema: &str, credentials: &Credentials, observing: &[String]) -> Result
     }
     account(REPLICATION, "127.0.0.1", credentials.replication(), &["REPLICATION SLAVE ON *.*".to_owned()]);
     let monitor: Vec<String> = observing.iter().cloned().chain([format!("SELECT ON {own}.*")]).collect();
-    // The daemon observes over the socket, the splitters ask a primary how far it is.
-    for host in ["127.0.0.1", "localhost"] {
-        account(MONITOR, host, credentials.monitor(), &monitor);
-    }
+    account(MONITOR, "localhost", credentials.monitor(), &monitor);
+    account(MONITOR, "127.0.0.1", credentials.monitor(), &[format!("{ASKING} ON *.*")]);
     account(ADMIN, "localhost", credentials.admin(), &["ALL PRIVILEGES ON *.*".to_owned()]);
     Ok(sql)
 }

@@ -31,6 +31,9 @@ const FULL: u64 = 16 << 20;
 /// ER_SPECIFIC_ACCESS_DENIED_ERROR.
 const ACCESS_DENIED: u16 = 1227;
 
+/// The errors of a client that does not reach its server, such as CR_CONNECTION_ERROR.
+const NETWORK: std::ops::Range<u64> = 2000..3000;
+
 const VERB: &str = "read its status";
 
 /// What the count of heartbeats is named where it is asked for with the facts.
@@ -275,14 +278,19 @@ fn replication(client: &Client, row: &Row) -> Result<Replication, DatabaseError>
     let Some((host, port)) = address else {
         return Err(client.error(VERB, format!("it replicates from {host:?}, which is no address")));
     };
-    let errors = [column(row, "Last_IO_Error"), column(row, "Last_SQL_Error")];
+    let receiving = match column(row, words.receiving).as_str() {
+        "Yes" => Receiving::Connected,
+        "No" => Receiving::Stopped,
+        _ => Receiving::Connecting,
+    };
+    // A primary that is not there is tried again for ever: who has stopped at that was told to stop.
+    let told = receiving == Receiving::Stopped
+        && number(row, "Last_IO_Errno").is_some_and(|number| NETWORK.contains(&number));
+    let received = if told { String::new() } else { column(row, "Last_IO_Error") };
+    let errors = [received, column(row, "Last_SQL_Error")];
     Ok(Replication {
         primary: Endpoint::Tcp(SocketAddr::new(host, port)),
-        receiving: match column(row, words.receiving).as_str() {
-            "Yes" => Receiving::Connected,
-            "No" => Receiving::Stopped,
-            _ => Receiving::Connecting,
-        },
+        receiving,
         applying: column(row, words.applying) == "Yes",
         lag_seconds: number(row, words.lag),
         heard: None,

@@ -51,7 +51,6 @@ async fn a_pair_replicates_and_each_may_only_what_it_should() {
         ("", ""),
         ("app", ""),
         ("admin", pair.credentials.admin()),
-        ("monitor", pair.credentials.monitor()),
     ] {
         assert!(pair.connect(ONE, user, password).await.is_err(), "{user:?} came in");
     }
