@@ -46,12 +46,7 @@ async fn a_pair_replicates_and_each_may_only_what_it_should() {
     ] {
         refused(app.query_drop(statement).await);
     }
-    for (user, password) in [
-        ("root", ""),
-        ("", ""),
-        ("app", ""),
-        ("admin", pair.credentials.admin()),
-    ] {
+    for (user, password) in [("root", ""), ("", ""), ("app", ""), ("admin", pair.credentials.admin())] {
         assert!(pair.connect(ONE, user, password).await.is_err(), "{user:?} came in");
     }
 

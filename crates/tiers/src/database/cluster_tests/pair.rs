@@ -41,12 +41,7 @@ async fn a_pair_replicates_and_each_may_only_what_it_should() {
         refused(app.query_drop(statement).await);
     }
     // Nobody comes in without a password, nor the daemon over the network.
-    for (user, password) in [
-        ("root", ""),
-        ("", ""),
-        ("app", ""),
-        ("admin", pair.credentials.admin()),
-    ] {
+    for (user, password) in [("root", ""), ("", ""), ("app", ""), ("admin", pair.credentials.admin())] {
         assert!(pair.connect(ONE, user, password).await.is_err(), "{user:?} came in");
     }
     // Over the network that one is only told how far the log is.
