@@ -92,7 +92,9 @@ pub(crate) async fn answer(worker: Rc<Worker>) {
         open = open.filter(|primary| primary.is_current(&worker));
         let done = tokio::time::timeout(PATIENCE, serve(&worker, &mut open)).await;
         pause = match done {
-            Ok(Ok(())) => OFTEN,
+            Ok(Ok(())) if open.is_some() => OFTEN,
+            // There is no primary at present.
+            Ok(Ok(())) => SELDOM,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "the primary does not say how far it is");
                 open = None;
@@ -113,7 +115,7 @@ async fn serve(worker: &Worker, open: &mut Option<Primary>) -> Result<(), OpenEr
     }
     let Some(primary) = open else { return Ok(()) };
     if !far.is_empty() {
-        let position = primary.written(worker).await?;
+        let position = written(&mut primary.link, worker.shared.is_mysql()).await?;
         // Whoever became the primary meanwhile may have written more.
         if let Some(position) = position.filter(|_| primary.is_current(worker)) {
             for reader in far {
@@ -150,12 +152,6 @@ impl Primary {
         self.epoch == self.slot.epoch() && primary.is_some_and(|primary| Rc::ptr_eq(primary, &self.slot))
     }
 
-    /// What it has written down: everything that was ever acknowledged is among it.
-    async fn written(&mut self, worker: &Worker) -> Result<Option<Position>, OpenError> {
-        let sql = if is_mysql(worker) { EXECUTED } else { "SELECT @@global.gtid_binlog_pos" };
-        position(&mut self.link, sql).await
-    }
-
     /// Takes down what it shows to those who read there.
     ///
     /// MySQL's `gtid_executed` tells just that. MariaDB's `gtid_binlog_pos` runs ahead of it: a transaction
@@ -164,8 +160,9 @@ impl Primary {
     /// behind where the log ended at some moment, all that was written by then is shown. For the moment in
     /// which the log goes on in another file, the place is ahead by the commits that wait just then.
     async fn look(&mut self, worker: &Worker) -> Result<(), OpenError> {
-        if is_mysql(worker) {
-            if let Some(shown) = self.written(worker).await? {
+        let mysql = worker.shared.is_mysql();
+        if mysql {
+            if let Some(shown) = written(&mut self.link, mysql).await? {
                 self.shows(&shown);
             }
             return Ok(());
@@ -173,7 +170,7 @@ impl Primary {
         let pending = match self.pending.take() {
             Some(pending) => pending,
             None => {
-                let Some(written) = self.written(worker).await? else { return Ok(()) };
+                let Some(written) = written(&mut self.link, mysql).await? else { return Ok(()) };
                 let Some(end) = end_of_log(&mut self.link).await? else { return Ok(()) };
                 Pending { written, end }
             }
@@ -191,15 +188,17 @@ impl Primary {
     }
 }
 
-fn is_mysql(worker: &Worker) -> bool {
-    worker.shared.identity.get().is_some_and(|identity| identity.is_mysql())
+/// What the primary at the other end of `link` has written down: everything that was ever acknowledged is among
+/// it.
+pub(crate) async fn written(link: &mut Link, mysql: bool) -> Result<Option<Position>, OpenError> {
+    position(link, if mysql { EXECUTED } else { "SELECT @@global.gtid_binlog_pos" }).await
 }
 
 /// How far the replica at the other end of `link` is, as a reader there sees it. A MariaDB replica writes a
-/// transaction to its binlog before anybody can read what it did: only `gtid_slave_pos` tells what is read.
-pub(crate) async fn replicated(link: &mut Link, worker: &Worker) -> Result<Option<Position>, OpenError> {
-    let sql = if is_mysql(worker) { EXECUTED } else { "SELECT @@global.gtid_slave_pos" };
-    position(link, sql).await
+/// transaction to its binlog before anybody can read what it did: only `gtid_slave_pos`, set when it is
+/// committed, tells what is read.
+pub(crate) async fn replicated(link: &mut Link, mysql: bool) -> Result<Option<Position>, OpenError> {
+    position(link, if mysql { EXECUTED } else { "SELECT @@global.gtid_slave_pos" }).await
 }
 
 async fn position(link: &mut Link, sql: &str) -> Result<Option<Position>, OpenError> {

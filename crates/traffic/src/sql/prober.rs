@@ -4,6 +4,7 @@
 //! Lag needs no clock of the servers': what a replica has now the primary had at some moment that was taken
 //! down here.
 
+use super::asker;
 use super::backend::{Link, OpenError};
 use super::identity::Identity;
 use super::lexer::Engine;
@@ -85,15 +86,6 @@ impl Asked {
         let is_primary = steward.table().primary.as_ref().is_some_and(|known| Arc::ptr_eq(known, upstream));
         if is_primary { Asked::Primary } else { Asked::Replica }
     }
-
-    /// What tells of MariaDB's position. A replica writes a transaction to its binlog before anybody can read
-    /// what it did: only `gtid_slave_pos`, set when it is committed, tells what a reader finds.
-    fn mariadb(self) -> &'static str {
-        match self {
-            Asked::Primary => "SELECT @@global.gtid_binlog_pos",
-            Asked::Replica => "SELECT @@global.gtid_slave_pos",
-        }
-    }
 }
 
 /// One question, on a connection that is kept.
@@ -117,18 +109,12 @@ async fn ask(
             link.insert(open)
         }
     };
-    let is_mysql = engine(&open.greeting.capabilities) == Engine::MySql;
-    let sql = match is_mysql {
-        false => role.mariadb(),
-        true => "SELECT REPLACE(@@global.gtid_executed, '\\n', '')",
+    let mysql = engine(&open.greeting.capabilities) == Engine::MySql;
+    let position = match role {
+        Asked::Primary => asker::written(open, mysql).await?,
+        Asked::Replica => asker::replicated(open, mysql).await?,
     };
-    let mut position = Position::default();
-    open.ask(sql, |row| {
-        let text = text_of(row).unwrap_or_default();
-        position = Position::parse(&String::from_utf8_lossy(text)).unwrap_or_default();
-    })
-    .await?;
-    Ok(position)
+    Ok(position.unwrap_or_default())
 }
 
 /// Takes down how far a server is, and from that how far it is behind.

@@ -153,6 +153,11 @@ impl Shared {
         self.observer.as_ref().or(self.accounts.first())
     }
 
+    /// Whether the servers are MySQL's; not before one has said so.
+    pub(crate) fn is_mysql(&self) -> bool {
+        self.identity.get().is_some_and(Identity::is_mysql)
+    }
+
     /// How many threads serve.
     pub(crate) fn threads(&self) -> usize {
         self.acknowledged.len()

@@ -80,9 +80,8 @@ impl Session {
         let failed = outcome.error.is_some();
         let gives_rows =
             outcome.rows > 0 || matches!(work.verdict.kind, Kind::Select | Kind::Show | Kind::Explain);
-        let mysql = || self.worker.shared.identity.get().is_some_and(|identity| identity.is_mysql());
         let quiet = self.has_diagnostics() && !failed && outcome.warnings == 0;
-        let stay = quiet && work.leaves_diagnostics() && !mysql();
+        let stay = quiet && work.leaves_diagnostics() && !self.worker.shared.is_mysql();
         let (warnings, errors) =
             if stay { (self.past.warnings, self.past.errors) } else { (outcome.warnings, failed.into()) };
         if !stay {

@@ -54,7 +54,7 @@ impl Session {
             return self.refuse(1, 1317, b"70100", "Query execution was interrupted").await;
         }
         // Each server has its own words for it.
-        let mysql = self.worker.shared.identity.get().is_some_and(|identity| identity.is_mysql());
+        let mysql = self.worker.shared.is_mysql();
         let (code, message) =
             if mysql { (1317, "Query execution was interrupted") } else { (1927, "Connection was killed") };
         self.refuse(1, code, b"70100", message).await?;

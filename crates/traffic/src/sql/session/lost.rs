@@ -187,7 +187,7 @@ impl Session {
         self.expects.clear();
         let Some(Held { backend, .. }) = &mut self.held else { return Err("there is no other") };
         let mut sql = Vec::new();
-        let mysql = self.worker.shared.identity.get().is_some_and(|identity| identity.is_mysql());
+        let mysql = self.worker.shared.is_mysql();
         let Path::Steps { reset, set, schema } = self.state.path(&backend.origin(), mysql, &mut sql) else {
             return Err("its state cannot be made again");
         };

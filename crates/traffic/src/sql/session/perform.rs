@@ -204,7 +204,7 @@ impl Session {
         let Some(held) = &mut self.held else { return Err(Fault::Lost) };
         let backend = &mut *held.backend;
         if !backend.is_in(&self.state) {
-            let mysql = self.worker.shared.identity.get().is_some_and(|identity| identity.is_mysql());
+            let mysql = self.worker.shared.is_mysql();
             let mut sql = Vec::new();
             let Path::Steps { reset, set, schema } = self.state.path(&backend.origin(), mysql, &mut sql)
             else {

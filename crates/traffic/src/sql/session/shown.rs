@@ -33,7 +33,7 @@ impl Session {
     async fn shown(&mut self) -> Result<(), Fault> {
         let Some(held) = &mut self.held else { return Err(Fault::Lost) };
         // Asked after the read, on its connection: the replica had no more than this when it read.
-        let asked = asker::replicated(&mut held.backend.link, &self.worker).await;
+        let asked = asker::replicated(&mut held.backend.link, self.worker.shared.is_mysql()).await;
         let Some(seen) = asked.map_err(|_| Fault::Lost)? else { return Err(Fault::Ahead) };
         let routed = self.worker.routed();
         let known = routed.primary.as_ref().is_some_and(|primary| primary.upstream.applied.covers(&seen));

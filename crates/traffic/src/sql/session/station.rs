@@ -326,7 +326,7 @@ impl Session {
             return;
         }
         let wait = self.worker.shared.settings.catch_up.as_secs_f64();
-        let mysql = self.worker.shared.identity.get().is_some_and(|identity| identity.is_mysql());
+        let mysql = self.worker.shared.is_mysql();
         let function = if mysql { "WAIT_FOR_EXECUTED_GTID_SET" } else { "MASTER_GTID_WAIT" };
         let sql = format!("SELECT 1 FROM DUAL WHERE {function}('{}', {wait}) = 0", self.need.to_sql());
         held.backend.link.put(0x03, sql.as_bytes());
