@@ -233,10 +233,11 @@ impl Session {
         };
         let Some(held) = &mut self.held else { return Err(Fault::Lost) };
         let outbound = &mut held.backend.link.line.outbound;
-        let start = outbound.len() + packet::HEADER;
-        packet::put(outbound, 0, &step.payload);
-        if let (Some(number), Some(payload)) = (number, outbound.get_mut(start..)) {
-            super::perform::renumber(payload, number);
+        match number {
+            Some(number) => super::perform::put_renumbered(outbound, &step.payload, number),
+            None => {
+                packet::put(outbound, 0, &step.payload);
+            }
         }
         Ok(())
     }

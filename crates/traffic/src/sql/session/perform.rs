@@ -319,6 +319,15 @@ impl Session {
     }
 }
 
+/// Appends a command about a statement, with the server's number of it.
+pub(super) fn put_renumbered(outbound: &mut Vec<u8>, payload: &[u8], statement: u32) {
+    let start = outbound.len() + packet::HEADER;
+    packet::put(outbound, 0, payload);
+    if let Some(payload) = outbound.get_mut(start..) {
+        renumber(payload, statement);
+    }
+}
+
 /// The payload of a command with another statement number in it.
 pub(super) fn renumber(payload: &mut [u8], statement: u32) {
     // Only called for commands about a statement.

@@ -162,26 +162,16 @@ impl Session {
         let Some(placed) = backend.placed(id, number) else { return Err(Fault::Lost) };
         let (server_number, told) = (placed.id, placed.types);
         let payload = self.line.payload(work.length);
-        let outbound_of = |held: &mut super::Held, payload: &[u8]| {
-            let outbound = &mut held.backend.link.line.outbound;
-            let start = outbound.len() + packet::HEADER;
-            packet::put(outbound, 0, payload);
-            if let Some(payload) = outbound.get_mut(start..) {
-                perform::renumber(payload, server_number);
-            }
-        };
+        let outbound = &mut backend.link.line.outbound;
         if payload.first() != Some(&COM_STMT_EXECUTE) {
-            outbound_of(held, payload);
+            perform::put_renumbered(outbound, payload, server_number);
             return Ok(());
         }
         for piece in &known.long {
-            outbound_of(held, piece);
+            perform::put_renumbered(outbound, piece, server_number);
         }
         let rewritten = known.take_types(payload, told);
-        match &rewritten {
-            Some(rewritten) => outbound_of(held, rewritten),
-            None => outbound_of(held, payload),
-        }
+        perform::put_renumbered(outbound, rewritten.as_deref().unwrap_or(payload), server_number);
         let version = known.types_version;
         if let Some(placed) = held.backend.placed(id, number) {
             placed.types = version;
@@ -206,11 +196,7 @@ impl Session {
         let (server_number, told) = (placed.id, placed.types);
         let outbound = &mut backend.link.line.outbound;
         for piece in &known.long {
-            let start = outbound.len() + packet::HEADER;
-            packet::put(outbound, 0, piece);
-            if let Some(payload) = outbound.get_mut(start..) {
-                perform::renumber(payload, server_number);
-            }
+            perform::put_renumbered(outbound, piece, server_number);
         }
         let inbound = &mut self.line.inbound;
         let Some(payload) = inbound.data_mut().get_mut(packet::HEADER..) else { return Err(Fault::Client) };
