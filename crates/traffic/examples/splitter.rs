@@ -31,9 +31,12 @@ fn main() -> Result<(), Failure> {
         Ok("global") => Freshness::Global,
         _ => Freshness::Session,
     };
+    let tcp = TcpListener::bind(listen)?;
+    // As the daemon's. Who comes while a short queue is full waits for a greeting that never comes.
+    rustix::net::listen(&tcp, 4096)?;
     let config = SqlRoleConfig {
         sockets: Sockets {
-            tcp: TcpListener::bind(listen)?,
+            tcp,
             unix: UnixListener::bind(folder.join("sql"))?,
             control: UnixListener::bind(&control)?,
         },

@@ -112,7 +112,8 @@ impl Sysbench {
     /// Loads `address` for some seconds.
     pub(crate) fn load(&self, case: Case, address: SocketAddr, seconds: u32) -> Result<Seen, String> {
         let (threads, time) = (format!("--threads={}", case.clients), format!("--time={seconds}"));
-        let mut words = vec!["run", "--histogram=on", &threads, &time];
+        // A client that is never answered ends its run with an error, and not never.
+        let mut words = vec!["run", "--histogram=on", "--forced-shutdown=60", &threads, &time];
         if case.work.prepares() {
             words.push(if case.prepared { "--db-ps-mode=auto" } else { "--db-ps-mode=disable" });
         }
