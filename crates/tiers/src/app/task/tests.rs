@@ -238,23 +238,23 @@ async fn a_command_that_cannot_be_run_is_a_task_that_failed() {
 }
 
 /// A child, one that is forked twice and leads a session of its own, and one that has shed its environment; all
-/// hold the output open and ignore SIGTERM.
+/// hold the output open and ignore SIGTERM (which is kept through exec). A line is one write: they say it at once,
+/// and an unbuffered print writes its line's end apart.
 const STUBBORN: &str = "
-import os, signal, subprocess, sys, time
+import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-sleep = 'import signal, time; signal.signal(15, signal.SIG_IGN); print(\"up\", flush=True); time.sleep(600)'
-subprocess.Popen([sys.executable, '-c', sleep])
+def sleep(name, environment):
+    os.write(1, b'up\\n')
+    os.execvpe('sleep', [name, '600'], environment)
 if os.fork() == 0:
-    os.setsid()
+    sleep('sleep', os.environ)
+for name, environment in ('sleep', os.environ), (OUT, {}):
     if os.fork() == 0:
-        os.execv(sys.executable, [sys.executable, '-c', sleep])
-    os._exit(0)
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        os.execve(sys.executable, [sys.executable, '-c', sleep, OUT], {})
-    os._exit(0)
-print('waiting', flush=True)
+        os.setsid()
+        if os.fork() == 0:
+            sleep(name, environment)
+        os._exit(0)
+os.write(1, b'waiting\\n')
 ";
 
 /// What runs with `needle` among its arguments, but for ourselves.
