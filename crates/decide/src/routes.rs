@@ -144,7 +144,14 @@ fn place(
 fn route(instance: InstanceId, running: &Running, because: &str) -> Route {
     let because = because.to_owned();
     let release = running.release.clone();
-    Route { instance, endpoint: running.endpoint.clone(), started: running.started, because, release }
+    Route {
+        instance,
+        endpoint: running.endpoint.clone(),
+        tls: running.tls,
+        started: running.started,
+        because,
+        release,
+    }
 }
 
 fn say_who_has_not_got_them(plan: &mut Planner<'_>) {

@@ -111,6 +111,7 @@ fn splitter(input: &Input<'_>, roster: &Roster, place: &Assignment) -> Option<Sp
         socket: Endpoint::Unix(input.paths.sql_face()),
         control: place.endpoint.clone(),
         rules: database.splitter.rules,
+        tls: database.tls,
         restart: place.restart,
     })
 }
@@ -124,6 +125,7 @@ fn database(input: &Input<'_>, id: InstanceId, place: &Assignment) -> Option<Dat
         server_id: u32::from(id.number),
         name: database.name.clone(),
         memory: database.memory,
+        tls: database.tls,
         restart: place.restart,
     })
 }

@@ -81,6 +81,9 @@ pub struct Running {
     pub spec: Digest,
     /// Where it listens.
     pub endpoint: Endpoint,
+    /// It is connected to inside TLS.
+    #[serde(default)]
+    pub tls: bool,
     /// The code it runs, for the app tier.
     pub release: Option<ReleaseId>,
     /// What the checks since its start have shown.
@@ -234,6 +237,9 @@ pub struct SemiSync {
 pub struct Replication {
     /// Where it replicates from.
     pub primary: Endpoint,
+    /// It connects there inside TLS.
+    #[serde(default)]
+    pub tls: bool,
     /// How the thread that fetches stands.
     pub receiving: Receiving,
     /// The thread that applies runs.
@@ -241,7 +247,7 @@ pub struct Replication {
     /// Seconds behind, as the server tells it.
     pub lag_seconds: Option<u64>,
     /// How long before the answer it last got anything from its primary, a heartbeat included (asked for
-    /// every 500 ms); none where the server does not tell.
+    /// every 500 ms), or began to connect to it; none where the server does not tell.
     pub heard: Option<Millis>,
     /// The last error of either thread.
     pub error: Option<String>,
@@ -272,7 +278,14 @@ impl Replication {
     /// Whether it needs no help: both threads run. One that lost its connection tries again by itself, every
     /// second; one that has ended, whether told to or for an error, never begins by itself.
     pub fn goes_on(&self) -> bool {
-        self.receiving != Receiving::Stopped && self.applying
+        self.receiving != Receiving::Stopped && self.applying && !self.is_stuck()
+    }
+
+    /// Whether it has been connecting for so long that it may do so for ever: of MySQL, the handshake of TLS has
+    /// no time-out, and waits for a server that has long closed the connection.
+    pub fn is_stuck(&self) -> bool {
+        const LONG: Millis = Millis::from_secs(15);
+        self.receiving == Receiving::Connecting && self.heard.is_some_and(|heard| heard > LONG)
     }
 
     /// Whether it fetches and applies.

@@ -90,6 +90,16 @@ impl Paths {
         self.root.join("log").join("deploy").join(format!("{task}.log"))
     }
 
+    /// The certificate that database servers show, and who connects to them believes.
+    pub fn database_certificate(&self) -> PathBuf {
+        self.root.join("database.pem")
+    }
+
+    /// Its key, mode 0600.
+    pub fn database_key(&self) -> PathBuf {
+        self.root.join("database.key")
+    }
+
     /// The encrypted secrets.
     pub fn secrets(&self) -> PathBuf {
         self.root.join("secrets.age")

@@ -165,6 +165,9 @@ pub enum Action {
         primary: InstanceId,
         /// Where it listens.
         endpoint: Endpoint,
+        /// It is connected to inside TLS.
+        #[serde(default)]
+        tls: bool,
         /// The term.
         term: Term,
     },

@@ -55,6 +55,9 @@ pub struct Admission {
     pub waiting: u32,
 }
 
+/// What the certificate of every database server is made out to, whatever its address.
+pub const DATABASE_CERTIFICATE: &str = "database.stoa";
+
 /// One place that requests may be sent to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
@@ -62,6 +65,9 @@ pub struct Route {
     pub instance: InstanceId,
     /// Where it listens.
     pub endpoint: Endpoint,
+    /// It is connected to inside TLS.
+    #[serde(default)]
+    pub tls: bool,
     /// When the process behind it started: another start is another server, with nothing proven of it.
     pub started: Time,
     /// Why it is routed to.

@@ -240,6 +240,9 @@ pub struct DatabaseTier {
     /// What happens to writes while no replica acknowledges them.
     #[serde(default)]
     pub on_lost_replica: OnLostReplica,
+    /// Splitters and replicas talk to its servers inside TLS, and nobody connects to them otherwise over TCP.
+    #[serde(default)]
+    pub tls: bool,
     /// How the application reaches them.
     #[serde(default)]
     pub splitter: SplitterTier,

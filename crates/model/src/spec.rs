@@ -132,6 +132,9 @@ pub struct SplitterSpec {
     pub control: Endpoint,
     /// How it splits.
     pub rules: SplitterRules,
+    /// The servers are connected to inside TLS: it has to know their certificate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
     /// The tier's restart count.
     pub restart: u64,
 }
@@ -170,6 +173,10 @@ pub struct DatabaseSpec {
     pub name: String,
     /// The buffer pool.
     pub memory: Bytes,
+    /// It is connected to over TCP inside TLS only. Not written where it is not so: what servers of sites that
+    /// never had it run as stays what it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
     /// The tier's restart count.
     pub restart: u64,
 }
@@ -212,6 +219,11 @@ impl Spec {
             Spec::Database(database) => &database.endpoint,
             Spec::Cache(cache) => &cache.endpoint,
         }
+    }
+
+    /// Whether it is connected to inside TLS.
+    pub fn tls(&self) -> bool {
+        matches!(self, Spec::Database(DatabaseSpec { tls: true, .. }))
     }
 
     /// Its fingerprint.

@@ -103,6 +103,7 @@ fn running(daemon: &Daemon, id: InstanceId, process: &Process) -> Running {
         started: process.started,
         spec: process.digest,
         endpoint: process.endpoint.clone(),
+        tls: process.spec.tls(),
         release: match &process.spec {
             stoa_model::Spec::App(app) => Some(app.release.clone()),
             _ => None,

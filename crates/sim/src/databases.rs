@@ -35,11 +35,12 @@ impl World {
         let database = process.database.as_ref().filter(|_| self.is_well(id))?;
         let disk = self.disks.get(&id)?;
         let replication = disk.follows.clone().map(|primary| Replication {
-            receiving: self.receiving(id, database, &primary),
+            receiving: self.receiving(id, database, (&primary, disk.tls)),
             applying: database.fetches && database.broken.is_none(),
             lag_seconds: database.fetches.then_some(0),
             heard: Some(self.now.since(database.heard)),
             error: database.broken.clone(),
+            tls: disk.tls,
             primary,
         });
         let received = database.fetches.then(|| gtids(disk.log.iter().chain(&disk.relay)));
@@ -61,7 +62,7 @@ impl World {
         })
     }
 
-    fn receiving(&self, id: InstanceId, database: &Database, primary: &Endpoint) -> Receiving {
+    fn receiving(&self, id: InstanceId, database: &Database, (primary, tls): (&Endpoint, bool)) -> Receiving {
         if !database.fetches {
             return Receiving::Stopped;
         }
@@ -69,7 +70,9 @@ impl World {
         match self.listening(primary) {
             // A connection to one that hangs stays open; one that is cut off is noticed after a while only.
             Some((_, leader))
-                if leader.ever_healthy && !(cut && self.now.since(database.heard).0 > 2_000) =>
+                if leader.ever_healthy
+                    && leader.spec.tls() == tls
+                    && !(cut && self.now.since(database.heard).0 > 2_000) =>
             {
                 Receiving::Connected
             }
@@ -85,7 +88,8 @@ impl World {
             };
             let database = process.database.as_ref();
             disk.follows.as_ref() == Some(endpoint)
-                && database.is_some_and(|db| self.receiving(*id, db, endpoint) == Receiving::Connected)
+                && database
+                    .is_some_and(|db| self.receiving(*id, db, (endpoint, disk.tls)) == Receiving::Connected)
         };
         self.processes.keys().copied().filter(|id| id.tier == Tier::Database).filter(follows).collect()
     }
@@ -148,7 +152,7 @@ impl World {
         let fetches = self.processes[&id].database.as_ref().is_some_and(|database| database.fetches);
         let Some(endpoint) = disk.follows.clone().filter(|_| fetches && !cut) else { return };
         let Some((leader, process)) = self.listening(&endpoint) else { return };
-        if !self.is_well(leader) || process.endpoint != endpoint {
+        if !self.is_well(leader) || process.endpoint != endpoint || process.spec.tls() != disk.tls {
             return;
         }
         let Some(source) = self.disks.get(&leader) else { return };
@@ -253,7 +257,7 @@ impl World {
                 }
                 self.disks.remove(instance);
             }
-            Action::Follow { instance, endpoint, term, .. } => {
+            Action::Follow { instance, endpoint, tls, term, .. } => {
                 self.refuse_stale(*instance, *term)?;
                 let now = self.now;
                 let database = self.database(*instance)?;
@@ -263,10 +267,10 @@ impl World {
                 let goes_on = database.fetches;
                 (database.broken, database.fetches, database.heard) = (None, true, now);
                 let disk = self.disks.get_mut(instance).ok_or("it has no data")?;
-                if !goes_on || disk.follows.as_ref() != Some(endpoint) {
+                if !goes_on || disk.follows.as_ref() != Some(endpoint) || disk.tls != *tls {
                     disk.relay.clear();
                 }
-                (disk.term, disk.follows) = (*term, Some(endpoint.clone()));
+                (disk.term, disk.follows, disk.tls) = (*term, Some(endpoint.clone()), *tls);
             }
             other => return Err(format!("violation: {} is no step of a database", other.key())),
         }

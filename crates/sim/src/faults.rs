@@ -360,7 +360,7 @@ fn restart(world: &mut World) {
 fn configure(world: &mut World) {
     let value = world.rng.within(1, 1_000);
     let site = &mut world.intent.site;
-    let what = match world.rng.within(0, 6) {
+    let what = match world.rng.within(0, 7) {
         0 => site.app.as_mut().map(|app| {
             app.env.insert("VALUE".to_owned(), value.to_string());
             "the environment of the app"
@@ -373,11 +373,15 @@ fn configure(world: &mut World) {
             database.memory = Bytes(value);
             "the memory of the database"
         }),
-        3 => site.cache.as_mut().map(|cache| {
+        3 => site.database.as_mut().map(|database| {
+            database.tls = !database.tls;
+            "whether the database is connected to inside TLS"
+        }),
+        4 => site.cache.as_mut().map(|cache| {
             cache.memory = Bytes(value);
             "the memory of the cache"
         }),
-        4 => {
+        5 => {
             site.balancer.listen.set_port(8_000 + u16::try_from(value).unwrap_or(0));
             Some("where visitors connect")
         }

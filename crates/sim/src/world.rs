@@ -128,6 +128,8 @@ pub(crate) struct Disk {
     pub(crate) ready: bool,
     pub(crate) term: Term,
     pub(crate) follows: Option<Endpoint>,
+    /// It connects there inside TLS.
+    pub(crate) tls: bool,
     /// What it has executed, in order.
     pub(crate) log: Vec<Txn>,
     /// What it has received and not executed.

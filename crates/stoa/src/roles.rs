@@ -44,6 +44,7 @@ pub(crate) fn balancer(user: Option<RoleUser>, threads: usize) -> miette::Result
 struct SplitterFile {
     accounts: Vec<AccountEntry>,
     observer: AccountEntry,
+    authority: String,
     rules: SplitterRules,
 }
 
@@ -61,7 +62,7 @@ pub(crate) fn splitter(
     threads: usize,
 ) -> miette::Result<()> {
     let sockets = sql::role::inherited_sockets().into_diagnostic().wrap_err("the inherited sockets")?;
-    let SplitterFile { accounts, observer, rules } = splitter_file(settings)?;
+    let SplitterFile { accounts, observer, authority, rules } = splitter_file(settings)?;
     if let Some(user) = user {
         give_up_rights(user).into_diagnostic().wrap_err("changing to the splitter's user")?;
     }
@@ -73,6 +74,7 @@ pub(crate) fn splitter(
         place: stoa_model::control::splitter_place(name),
         accounts: accounts.into_iter().map(account).collect(),
         observer: Some(account(observer)),
+        authority: Some(authority),
         settings: splitting(&rules),
     };
     sql::role::run(config).into_diagnostic()

@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let instance = InstanceId::new(Tier::Web, number);
         routes.web.push(Route {
+            tls: false,
             instance,
             endpoint,
             started: Time(1),

@@ -44,6 +44,7 @@ fn main() -> Result<(), Failure> {
         place: 1,
         accounts: vec![Account { user, password: Password::new(password), schema: None }],
         observer: None,
+        authority: None,
         settings: Settings { freshness, ..Settings::default() },
     };
     std::thread::spawn(move || {
@@ -68,6 +69,7 @@ fn routes(generation: u64, line: &str) -> Result<Routes, Failure> {
     let route = |address: &str| -> Result<Route, Failure> {
         let address: std::net::SocketAddr = address.parse()?;
         Ok(Route {
+            tls: false,
             instance: InstanceId::new(Tier::Database, address.port()),
             endpoint: Endpoint::Tcp(address),
             started: Time(1),

@@ -288,6 +288,7 @@ mod process {
     fn serve(client: &mut Client, runtime: &tokio::runtime::Runtime, server: &Endpoint) {
         let mut routes = Routes { generation: Generation(1), ..Routes::default() };
         routes.web.push(stoa_model::routes::Route {
+            tls: false,
             instance: id("web-1"),
             endpoint: server.clone(),
             started: stoa_model::Time(1),

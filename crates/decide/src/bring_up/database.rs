@@ -134,6 +134,8 @@ fn follow(plan: &mut Planner<'_>) {
     let Some(endpoint) = plan.roster.instances.get(&primary).map(|place| place.endpoint.clone()) else {
         return;
     };
+    // What is not known of it stays with each replica as it is.
+    let tls = plan.sight().running(primary).map(|running| running.tls);
     let leads = failover::leads(plan, primary);
     for id in plan.staying(Tier::Database) {
         if id == primary || plan.sight().running(id).is_none_or(|running| running.stopping) {
@@ -143,7 +145,7 @@ fn follow(plan: &mut Planner<'_>) {
             continue;
         }
         let Some(status) = plan.sight().answer(id).filter(|status| !status.writable) else { continue };
-        let Some(because) = why_follow(id, status, &endpoint, term) else {
+        let Some(because) = why_follow(id, status, (&endpoint, tls), term) else {
             acknowledge::count_on(plan, id, false);
             if let Some(replication) = &status.replication
                 && !replication.runs()
@@ -157,7 +159,8 @@ fn follow(plan: &mut Planner<'_>) {
         plan.wait(follow_kind(status), id, format!("it replicates from {primary}: {because}"));
         if leads {
             acknowledge::count_on(plan, id, true);
-            let action = Action::Follow { instance: id, primary, endpoint: endpoint.clone(), term };
+            let tls = tls.unwrap_or_default();
+            let action = Action::Follow { instance: id, primary, endpoint: endpoint.clone(), tls, term };
             plan.step(action, because);
         }
     }
@@ -185,11 +188,20 @@ fn say_what_drifted(plan: &mut Planner<'_>) {
     }
 }
 
-fn why_follow(id: InstanceId, status: &DatabaseStatus, primary: &Endpoint, term: Term) -> Option<String> {
+fn why_follow(
+    id: InstanceId,
+    status: &DatabaseStatus,
+    (primary, tls): (&Endpoint, Option<bool>),
+    term: Term,
+) -> Option<String> {
     match &status.replication {
         None => Some(format!("{id} replicates from nobody yet")),
         Some(Replication { primary: from, .. }) if from != primary => {
             Some(format!("{id} replicates from {from}, the primary is {primary}"))
+        }
+        Some(replication) if tls.is_some_and(|tls| tls != replication.tls) => {
+            let how = if replication.tls { "inside TLS" } else { "without TLS" };
+            Some(format!("{id} replicates {how}, the primary is connected to otherwise"))
         }
         Some(_) if status.term != term => {
             Some(format!("{id} knows the term {}, it is the term {term}", status.term))
@@ -198,12 +210,16 @@ fn why_follow(id: InstanceId, status: &DatabaseStatus, primary: &Endpoint, term:
         Some(Replication { error: Some(error), .. }) => {
             Some(format!("the replication of {id} broke: {error}"))
         }
+        Some(replication) if replication.is_stuck() => Some(format!(
+            "the replication of {id} has been connecting for too long, as one that is stuck does"
+        )),
         Some(_) => Some(format!("the replication of {id} does not run")),
     }
 }
 
 /// Restarts one server in its place where it runs as something else than it should: replicas before the
-/// primary, and only while all others are well. A primary hands over to a replica before, where there is one.
+/// primary, and only while all others are well, and once the splitters know how it will be connected to. A primary
+/// hands over to a replica before, where there is one.
 fn restart_one(plan: &mut Planner<'_>) {
     let primary = plan.roster.primary;
     let staying = plan.staying(Tier::Database);
@@ -218,6 +234,16 @@ fn restart_one(plan: &mut Planner<'_>) {
             WaitKind::Progress,
             id,
             format!("{sick} is well, so that {id} may be restarted in its place"),
+        );
+        return;
+    }
+    if let Some(splitter) = plan.staying(Tier::Splitter).into_iter().find(|other| plan.runs_outdated(*other))
+    {
+        plan.roster.database.resting.clear();
+        plan.wait(
+            WaitKind::Progress,
+            id,
+            format!("{splitter} runs with its new configuration, before {id} does"),
         );
         return;
     }

@@ -84,5 +84,12 @@ fn replica(plan: &Planner<'_>, id: InstanceId) -> Option<Route> {
 
 fn route(instance: InstanceId, running: &Running, because: &str) -> Route {
     let because = because.to_owned();
-    Route { instance, endpoint: running.endpoint.clone(), started: running.started, because, release: None }
+    Route {
+        instance,
+        endpoint: running.endpoint.clone(),
+        tls: running.tls,
+        started: running.started,
+        because,
+        release: None,
+    }
 }

@@ -1,9 +1,9 @@
 //! Who may take writes, and who follows whom.
 
 use super::scene::{Scene, id};
-use stoa_model::observed::{DataState, Detail, Health, ProcessState};
+use stoa_model::observed::{DataState, Detail, Health, ProcessState, Receiving};
 use stoa_model::plan::WaitKind;
-use stoa_model::{Endpoint, Port, Term, Time};
+use stoa_model::{Endpoint, Millis, Port, Term, Time};
 
 fn verbs(scene: &Scene, verb: &str) -> Vec<String> {
     scene.steps().into_iter().filter(|step| step.starts_with(verb)).collect()
@@ -81,6 +81,31 @@ fn a_replica_follows_the_primary_wherever_it_listens() {
     (broken.applying, broken.error) = (false, Some("duplicate key".to_owned()));
     assert_eq!(scene.steps(), ["follow database-2"]);
     assert!(scene.waits(WaitKind::Trouble, "database-2").contains("duplicate key"));
+}
+
+#[test]
+fn a_replica_that_connects_for_ever_begins_anew() {
+    let mut scene = Scene::settled();
+    let replication = scene.status(id("database-2")).replication.as_mut().unwrap();
+    (replication.receiving, replication.heard) = (Receiving::Connecting, Some(Millis::from_secs(5)));
+    assert_eq!(verbs(&scene, "follow"), Vec::<String>::new());
+    scene.status(id("database-2")).replication.as_mut().unwrap().heard = Some(Millis::from_secs(16));
+    assert_eq!(verbs(&scene, "follow"), ["follow database-2"]);
+    assert!(scene.waits(WaitKind::Progress, "database-2").contains("connecting for too long"));
+}
+
+#[test]
+fn every_connection_to_a_database_changes_to_tls_and_back() {
+    let mut scene = Scene::settled();
+    for tls in [true, false] {
+        scene.intent.site.database.as_mut().unwrap().tls = tls;
+        scene.settle();
+        let sql = scene.routes.sql.clone();
+        assert!(sql.primary.iter().chain(&sql.replicas).all(|route| route.tls == tls), "{sql:?}");
+        assert_eq!(sql.replicas.len(), 1);
+        let replica = sql.replicas[0].instance;
+        assert_eq!(scene.status(replica).replication.as_ref().unwrap().tls, tls);
+    }
 }
 
 #[test]

@@ -231,12 +231,13 @@ impl Scene {
             ProcessState::Exited(exited) => exited.crashes,
             _ => 0,
         };
-        let (health, spec) = (Health::Unproven(None), spec.digest());
+        let (health, digest) = (Health::Unproven(None), spec.digest());
         seen.process = ProcessState::Running(Running {
             pid: 1,
             started: now,
-            spec,
+            spec: digest,
             endpoint,
+            tls: spec.tls(),
             release,
             health,
             stopping: false,

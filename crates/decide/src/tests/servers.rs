@@ -35,9 +35,10 @@ impl Scene {
                 let seen = self.trace(*instance);
                 (seen.data, seen.detail) = (DataState::Absent, Detail::None);
             }
-            Action::Follow { instance, endpoint, term, .. } => {
+            Action::Follow { instance, endpoint, tls, term, .. } => {
                 let replication = Replication {
                     primary: endpoint.clone(),
+                    tls: *tls,
                     receiving: Receiving::Connected,
                     applying: true,
                     lag_seconds: Some(0),

@@ -298,6 +298,11 @@ where
     }
 }
 
+/// `true` or `false`.
+pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, Refusal> {
+    value.as_bool().ok_or_else(|| refuse("it is neither true nor false", "write true or false"))
+}
+
 /// One of the words of `choices`.
 pub(super) fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&'static str, T)]) -> Result<T, Refusal> {
     let word = text(value)?;

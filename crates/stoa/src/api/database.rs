@@ -7,7 +7,7 @@ use super::types::Problem;
 use super::types::database::{DatabaseFacts, DatabaseReport, DatabaseServer, DatabaseTop};
 use std::collections::BTreeMap;
 use stoa_model::control::{DIGESTS_MAX, DigestReport};
-use stoa_model::observed::{DatabaseStatus, Detail};
+use stoa_model::observed::{DatabaseStatus, Detail, InstanceObserved, ProcessState};
 use stoa_model::roster::Assignment;
 use stoa_model::{InstanceId, Tier};
 use stoa_tiers::host::clock;
@@ -83,6 +83,8 @@ fn server(
         state: one.state,
         note: one.note,
         endpoint: one.endpoint,
+        tls: seen(view, id)
+            .is_some_and(|seen| matches!(&seen.process, ProcessState::Running(running) if running.tls)),
         facts: status_of(view, id).map(|status| facts(status, primary)),
     }
 }
@@ -101,11 +103,14 @@ fn facts(status: &DatabaseStatus, primary: Option<&DatabaseStatus>) -> DatabaseF
 }
 
 fn status_of<'a>(view: &View<'a>, id: InstanceId) -> Option<&'a DatabaseStatus> {
-    let mut seen = view.observed.hosts.values().filter_map(|host| host.instances.get(&id));
-    seen.find_map(|seen| match &seen.detail {
+    match &seen(view, id)?.detail {
         Detail::Database { status, .. } => Some(status),
         _ => None,
-    })
+    }
+}
+
+fn seen<'a>(view: &View<'a>, id: InstanceId) -> Option<&'a InstanceObserved> {
+    view.observed.hosts.values().find_map(|host| host.instances.get(&id))
 }
 
 fn none(view: &View<'_>) -> Problem {

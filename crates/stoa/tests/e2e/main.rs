@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod databases;
 mod deploying;
 mod deploys;
 mod environments;
@@ -14,7 +15,6 @@ mod judged;
 mod kills;
 mod load;
 mod machine;
-mod mysql;
 mod repository;
 mod scaling;
 mod secrets;

@@ -15,11 +15,20 @@ use stoa_model::{Endpoint, Term};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Lets the server replicate from the primary of `term`, which listens at `primary`.
-pub async fn follow(server: &Server<'_>, primary: &Endpoint, term: Term) -> Result<(), DatabaseError> {
+/// A primary as its replicas connect to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Where it listens.
+    pub endpoint: &'a Endpoint,
+    /// It is connected to inside TLS.
+    pub tls: bool,
+}
+
+/// Lets the server replicate from the primary of `term`.
+pub async fn follow(server: &Server<'_>, primary: Source<'_>, term: Term) -> Result<(), DatabaseError> {
     let verb = "follow";
-    let Endpoint::Tcp(address) = primary else {
-        let why = format!("a replica needs a TCP address of its primary, not {primary}");
+    let Endpoint::Tcp(address) = primary.endpoint else {
+        let why = format!("a replica needs a TCP address of its primary, not {}", primary.endpoint);
         return Err(DatabaseError::Sql { instance: server.instance, verb, why, code: None });
     };
     let mut client = enter(server, verb, term, TIMEOUT).await?.hide(server.credentials.replication());
@@ -34,6 +43,7 @@ pub async fn follow(server: &Server<'_>, primary: &Endpoint, term: Term) -> Resu
         };
         column(row, words.host) == address.ip().to_string()
             && number(row, words.port) == Some(address.port().into())
+            && (column(row, words.tls) == "Yes") == primary.tls
             && by_gtid
             && [words.receiving, words.applying].into_iter().all(|name| column(row, name) == "Yes")
     });
@@ -49,7 +59,7 @@ pub async fn follow(server: &Server<'_>, primary: &Endpoint, term: Term) -> Resu
     if client.engine() == DatabaseEngine::Mariadb {
         stand_where_it_is(&mut client, verb).await?;
     }
-    let change = change(client.engine(), *address, server.credentials.replication());
+    let change = change(server, *address, primary.tls);
     client.run(verb, change).await?;
     client.run(verb, words.start_replicating).await?;
     leave(server, client, verb).await
@@ -65,22 +75,33 @@ async fn stand_where_it_is(client: &mut Client, verb: &'static str) -> Result<()
     Ok(())
 }
 
-/// The statement that names the primary. It holds a password.
-fn change(engine: DatabaseEngine, primary: SocketAddr, password: &str) -> String {
+/// The statement that names the primary. It holds a password. Inside TLS nothing is believed but the certificate
+/// of the site's own servers; whose name stands in it does not matter then.
+fn change(server: &Server<'_>, primary: SocketAddr, tls: bool) -> String {
     let (host, port) = (literal(&primary.ip().to_string()), primary.port());
-    let (user, password) = (literal(REPLICATION), literal(password));
-    match engine {
-        DatabaseEngine::Mariadb => format!(
-            "CHANGE MASTER TO MASTER_HOST = {host}, MASTER_PORT = {port}, MASTER_USER = {user}, \
-             MASTER_PASSWORD = {password}, MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1, \
-             MASTER_HEARTBEAT_PERIOD = 0.5"
-        ),
+    let (user, password) = (literal(REPLICATION), literal(server.credentials.replication()));
+    // MySQL's server calls a source what MariaDB's calls a master.
+    let (verb, role) = match server.spec.engine {
+        DatabaseEngine::Mariadb => ("MASTER", "MASTER"),
+        DatabaseEngine::Mysql => ("REPLICATION SOURCE", "SOURCE"),
+    };
+    let tls = match tls {
+        true => {
+            let authority = literal(&server.paths.database_certificate().to_string_lossy());
+            format!("{role}_SSL = 1, {role}_SSL_CA = {authority}, {role}_SSL_VERIFY_SERVER_CERT = 0")
+        }
+        false => format!("{role}_SSL = 0"),
+    };
+    let own = match server.spec.engine {
+        DatabaseEngine::Mariadb => "MASTER_USE_GTID = slave_pos",
         // Without the key, a password whose digest the primary does not hold in its memory is not taken over
         // a connection that is not encrypted. A retry count of 0 is for ever.
-        DatabaseEngine::Mysql => format!(
-            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = {host}, SOURCE_PORT = {port}, SOURCE_USER = {user}, \
-             SOURCE_PASSWORD = {password}, SOURCE_AUTO_POSITION = 1, SOURCE_CONNECT_RETRY = 1, \
-             SOURCE_RETRY_COUNT = 0, SOURCE_HEARTBEAT_PERIOD = 0.5, GET_SOURCE_PUBLIC_KEY = 1"
-        ),
-    }
+        DatabaseEngine::Mysql => {
+            "SOURCE_AUTO_POSITION = 1, SOURCE_RETRY_COUNT = 0, GET_SOURCE_PUBLIC_KEY = 1"
+        }
+    };
+    format!(
+        "CHANGE {verb} TO {role}_HOST = {host}, {role}_PORT = {port}, {role}_USER = {user}, \
+         {role}_PASSWORD = {password}, {role}_CONNECT_RETRY = 1, {role}_HEARTBEAT_PERIOD = 0.5, {tls}, {own}"
+    )
 }

@@ -1,6 +1,7 @@
 //! MariaDB and MySQL: data folders, configuration, replication, and what a server says of itself.
 
 pub mod accounts;
+pub mod certificate;
 mod client;
 mod clone;
 mod clone_by_server;
@@ -26,10 +27,11 @@ use crate::tool::ToolError;
 use stoa_model::spec::DatabaseSpec;
 use stoa_model::{InstanceId, Paths, Term};
 
+pub use certificate::Certificate;
 pub use clone::clone;
 pub use discard::discard;
 pub use fence::fence;
-pub use follow::follow;
+pub use follow::{Source, follow};
 pub use observe::Monitor;
 pub use prepare::prepare;
 pub use promote::promote;

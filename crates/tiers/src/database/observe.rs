@@ -58,9 +58,10 @@ struct Line {
     waits: Option<(Gtids, Instant)>,
 }
 
-/// What a replica had got from its primary, and since when that is all.
+/// Whether a replica was connected, what it had got from its primary, and since when that is all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Heard {
+    connected: bool,
     got: (u64, String, Option<u64>),
     since: Instant,
 }
@@ -136,13 +137,14 @@ impl Line {
         Millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// How long nothing has come from the primary, not even a heartbeat. The server counts, but keeps no time.
+    /// How long nothing has come from the primary, not even a heartbeat, or no connection. The server counts, but keeps no time.
     fn hear(&mut self, words: &Words, sets: &[Vec<Row>], receiving: Receiving) -> Option<Millis> {
         let row = sets.get(2)?.first()?;
-        if receiving != Receiving::Connected {
+        if receiving == Receiving::Stopped {
             self.heard = None;
             return None;
         }
+        let connected = receiving == Receiving::Connected;
         let heartbeats = match words.heartbeats {
             Heartbeats::Column(name) => number(row, name),
             // MySQL counts them elsewhere; the question asks for it with the facts.
@@ -150,8 +152,8 @@ impl Line {
         };
         let got =
             (heartbeats.unwrap_or(0), column(row, words.received_file), number(row, words.received_position));
-        if self.heard.as_ref().is_none_or(|heard| heard.got != got) {
-            self.heard = Some(Heard { got, since: Instant::now() });
+        if self.heard.as_ref().is_none_or(|heard| (heard.connected, &heard.got) != (connected, &got)) {
+            self.heard = Some(Heard { connected, got, since: Instant::now() });
         }
         let age = self.heard.as_ref()?.since.elapsed().as_millis();
         Some(Millis(u64::try_from(age).unwrap_or(u64::MAX)))
@@ -290,6 +292,7 @@ fn replication(client: &Client, row: &Row) -> Result<Replication, DatabaseError>
     let errors = [received, column(row, "Last_SQL_Error")];
     Ok(Replication {
         primary: Endpoint::Tcp(SocketAddr::new(host, port)),
+        tls: column(row, words.tls) == "Yes",
         receiving,
         applying: column(row, words.applying) == "Yes",
         lag_seconds: number(row, words.lag),

@@ -2,12 +2,12 @@
 
 use super::DatabaseError;
 use super::accounts::COLLATION;
-use crate::host::credentials::Credentials;
+use super::certificate::Certificate;
 use crate::host::launch::{Launch, Limits, RenderedFile, RunAs, StopSignal};
 use crate::host::programs::SERVER_PATH;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use stoa_model::site::DatabaseEngine;
 use stoa_model::spec::DatabaseSpec;
 use stoa_model::{Endpoint, InstanceId, Paths, Spec, Tier};
@@ -124,6 +124,11 @@ skip_name_resolve = 1
 local_infile = 0
 ";
 
+/// Over TCP nobody connects otherwise.
+const TLS: &str = "\
+require_secure_transport = 1
+";
+
 /// The server's program. A link of that name to MariaDB's is not it.
 fn program(engine: DatabaseEngine) -> std::ffi::OsString {
     match engine {
@@ -134,18 +139,24 @@ fn program(engine: DatabaseEngine) -> std::ffi::OsString {
     }
 }
 
-/// How `instance` is started. Its data folder has been prepared.
+/// How `instance` is started. Its data folder has been prepared. What it shows to who connects inside TLS is only
+/// needed where its spec asks for TLS.
 pub fn launch(
     instance: InstanceId,
     spec: &DatabaseSpec,
     paths: &Paths,
-    _credentials: &Credentials,
+    certificate: Option<&Certificate>,
 ) -> Result<Launch, DatabaseError> {
     let file = paths.instance(instance).join("my.cnf");
     let mut text = render(instance, spec, paths)?;
     // MySQL takes nothing back: what only a former primary has, it keeps, and is made anew.
     if spec.engine == DatabaseEngine::Mariadb && super::data::rewinds(&paths.data(instance)) {
         text += REWIND;
+    }
+    let mut files = vec![RenderedFile { path: file.clone(), text, secret: false }];
+    if let (true, Some(certificate)) = (spec.tls, certificate) {
+        let (path, text) = (key(instance, paths), certificate.key().to_owned());
+        files.push(RenderedFile { path, text, secret: true });
     }
     let mut defaults = std::ffi::OsString::from("--defaults-file=");
     defaults.push(&file);
@@ -162,7 +173,7 @@ pub fn launch(
         stop_signal: StopSignal::Term,
         spec: Spec::Database(spec.clone()),
         release: None,
-        files: vec![RenderedFile { path: file, text, secret: false }],
+        files,
         folders: vec![paths.instance(instance).join("tmp")],
         held: None,
     })
@@ -187,6 +198,13 @@ pub fn render(instance: InstanceId, spec: &DatabaseSpec, paths: &Paths) -> Resul
         quoted(&run.join(format!("{program}.pid")))?,
     );
     let socket = quoted(super::client::socket_path(instance, spec)?)?;
+    let tls = match spec.tls {
+        true => {
+            let (shown, key) = (quoted(&paths.database_certificate())?, quoted(&key(instance, paths))?);
+            format!("{TLS}ssl_ca = {shown}\nssl_cert = {shown}\nssl_key = {key}\n\n")
+        }
+        false => String::new(),
+    };
     let (server_id, memory) = (spec.server_id, spec.memory.0);
     Ok(format!(
         "\
@@ -204,8 +222,13 @@ server_id = {server_id}
 innodb_buffer_pool_size = {memory}
 collation_server = {COLLATION}
 
-{common}"
+{tls}{common}"
     ))
+}
+
+/// A copy that the server's user may read.
+fn key(instance: InstanceId, paths: &Paths) -> PathBuf {
+    paths.instance(instance).join("tls-key.pem")
 }
 
 /// A value as it stands in an option file.

@@ -1,5 +1,6 @@
 use super::super::accounts::{mysql_statements, statements};
 use super::*;
+use crate::host::credentials::Credentials;
 use stoa_model::site::Bytes;
 
 pub(in crate::database) fn spec() -> DatabaseSpec {
@@ -10,6 +11,7 @@ pub(in crate::database) fn spec() -> DatabaseSpec {
         server_id: 1,
         name: "my_shop".to_owned(),
         memory: Bytes(256 << 20),
+        tls: false,
         restart: 0,
     }
 }
@@ -24,7 +26,7 @@ const DATABASE_1: InstanceId = InstanceId::new(Tier::Database, 1);
 #[test]
 fn my_cnf() {
     let paths = Paths::new("/var/lib/stoa/shop");
-    let launch = launch(DATABASE_1, &spec(), &paths, &credentials()).unwrap();
+    let launch = launch(DATABASE_1, &spec(), &paths, None).unwrap();
     insta::assert_snapshot!(launch.files[0].text);
     assert_eq!(launch.argv.len(), 2);
     assert!(!format!("{launch:?}").contains("it's"), "a secret in the launch");

@@ -34,6 +34,7 @@ pub(super) struct Words {
     // Columns of `replica_status`.
     pub(super) host: &'static str,
     pub(super) port: &'static str,
+    pub(super) tls: &'static str,
     pub(super) receiving: &'static str,
     pub(super) applying: &'static str,
     pub(super) lag: &'static str,
@@ -74,6 +75,7 @@ const MARIADB: Words = Words {
     waiting: "Rpl_semi_sync_master_wait_sessions",
     host: "Master_Host",
     port: "Master_Port",
+    tls: "Master_SSL_Allowed",
     receiving: "Slave_IO_Running",
     applying: "Slave_SQL_Running",
     lag: "Seconds_Behind_Master",
@@ -104,6 +106,7 @@ const MYSQL: Words = Words {
     waiting: "Rpl_semi_sync_source_wait_sessions",
     host: "Source_Host",
     port: "Source_Port",
+    tls: "Source_SSL_Allowed",
     receiving: "Replica_IO_Running",
     applying: "Replica_SQL_Running",
     lag: "Seconds_Behind_Source",

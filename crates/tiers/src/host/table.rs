@@ -3,7 +3,7 @@
 use super::pidfd::PidFd;
 use super::record::{Ended, Identity, Record};
 use stoa_model::observed::{Exited, Health, ProcessState, Running};
-use stoa_model::{Millis, Time};
+use stoa_model::{Millis, Spec, Time};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -69,6 +69,7 @@ impl Alive {
             started: self.identity.started,
             spec: self.record.digest,
             endpoint: self.record.endpoint.clone(),
+            tls: self.record.spec.as_ref().is_some_and(Spec::tls),
             release: self.record.release.clone(),
             health: self.health.clone(),
             stopping: self.record.stopping,

@@ -142,7 +142,7 @@ impl Primary {
         };
         let epoch = slot.epoch();
         let span = worker.shared.settings.connect;
-        let link = Link::open(&slot.upstream.endpoint, account, Capabilities::empty(), span).await?;
+        let link = Link::open(&slot.upstream, account, Capabilities::empty(), span).await?;
         Ok(Some(Primary { link, epoch, slot, pending: None }))
     }
 

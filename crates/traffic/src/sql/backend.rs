@@ -2,10 +2,11 @@
 
 use super::line::{Line, LineError};
 use super::pool::{Slot, Want};
+use super::server::Server;
 use super::settings::STREAM_BUFFER;
 use super::state::{From as Origin, State};
-use super::table::Shared;
-use super::wire::auth::client::{AuthError, Next, Prover};
+use super::table::{Shared, Upstream};
+use super::wire::auth::client::{AuthError, Channel, Next, Prover};
 use super::wire::auth::{Account, Password};
 use super::wire::capability::{self, Capabilities, Incapable};
 use super::wire::follower::Follower;
@@ -18,6 +19,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use stoa_model::routes::DATABASE_CERTIFICATE;
 use stoa_model::{Endpoint, Term};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -30,7 +32,7 @@ const PLACED_MAX: usize = 200;
 #[derive(Debug)]
 pub(crate) struct Link {
     /// The connection.
-    pub(crate) line: Line<Stream>,
+    pub(crate) line: Line<Server>,
     /// What both sides agreed on.
     pub(crate) capabilities: Capabilities,
     /// What the server said of itself.
@@ -161,24 +163,26 @@ impl OpenError {
 }
 
 impl Link {
-    /// Connects to `endpoint` and logs in as `account`.
+    /// Connects to a server and logs in as `account`.
     pub(crate) async fn open(
-        endpoint: &Endpoint,
+        upstream: &Upstream,
         account: &Account,
         kind: Capabilities,
         span: Duration,
     ) -> Result<Link, OpenError> {
+        let endpoint = &upstream.endpoint;
         let opened = tokio::time::timeout(span, async {
             let stream = Stream::connect(endpoint, span).await;
             let stream =
                 stream.map_err(|source| OpenError::Connect { endpoint: endpoint.clone(), source })?;
-            Link::log_in(Line::new(stream), account, kind).await
+            Link::log_in(Line::new(Server::Plain(stream)), upstream, account, kind).await
         });
         opened.await.map_err(|_| OpenError::Late(endpoint.clone()))?
     }
 
     async fn log_in(
-        mut line: Line<Stream>,
+        mut line: Line<Server>,
+        upstream: &Upstream,
         account: &Account,
         kind: Capabilities,
     ) -> Result<Link, OpenError> {
@@ -187,9 +191,10 @@ impl Link {
         line.consume_packet(length);
         let capabilities = capability::request(kind, greeting.capabilities)?;
         let password: &Password = &account.password;
-        let mut prover = Prover::new(password, greeting.nonce, default_plugin(&greeting));
+        let channel = if upstream.tls.is_some() { Channel::Private } else { Channel::Open };
+        let mut prover = Prover::new(password, greeting.nonce, default_plugin(&greeting)).over(channel);
         let proof = prover.proof();
-        let login = Login {
+        let mut login = Login {
             capabilities,
             max_packet: 1 << 30,
             charset: greeting.charset,
@@ -198,9 +203,22 @@ impl Link {
             plugin: Some(prover.plugin().name().as_bytes()),
             ..Login::default()
         };
-        let mut payload = Vec::new();
+        let (mut payload, mut next) = (Vec::new(), sequence.wrapping_add(1));
+        if let Some(connector) = &upstream.tls {
+            let failed = |source| OpenError::Connect { endpoint: upstream.endpoint.clone(), source };
+            // What came behind the greeting came before TLS, from whomever.
+            if !greeting.capabilities.contains(Capabilities::SSL) || !line.inbound.is_empty() {
+                return Err(failed(io::Error::other("it does not encrypt, as it should")));
+            }
+            login.put_ssl_request(&mut payload);
+            next = packet::put(&mut line.outbound, next, &payload);
+            line.send().await.map_err(LineError::from)?;
+            line = Line::new(line.stream.encrypt(connector, DATABASE_CERTIFICATE).await.map_err(failed)?);
+            login.capabilities |= Capabilities::SSL;
+            payload.clear();
+        }
         login.put(&mut payload);
-        let mut next = packet::put(&mut line.outbound, sequence.wrapping_add(1), &payload);
+        next = packet::put(&mut line.outbound, next, &payload);
         loop {
             line.send().await.map_err(LineError::from)?;
             let (sequence, length) = line.packet(HANDSHAKE_MAX).await?;
@@ -303,8 +321,7 @@ impl Backend {
         let Some(account) = shared.accounts.get(want.account) else {
             return Err(LineError::Closed.into());
         };
-        let (endpoint, span) = (&slot.upstream.endpoint, shared.settings.connect);
-        let link = Link::open(endpoint, account, want.kind, span).await?;
+        let link = Link::open(&slot.upstream, account, want.kind, shared.settings.connect).await?;
         Ok(Box::new(Backend {
             link,
             slot: slot.clone(),
@@ -341,7 +358,7 @@ impl Backend {
     }
 
     /// Whether nothing has come that nobody asked for, and it has not been closed.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&mut self) -> bool {
         self.link.line.inbound.is_empty() && self.link.line.stream.is_quiet()
     }
 

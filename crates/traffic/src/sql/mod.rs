@@ -27,6 +27,7 @@ pub(crate) mod pool;
 pub(crate) mod position;
 pub(crate) mod prober;
 pub(crate) mod roll;
+pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod state;

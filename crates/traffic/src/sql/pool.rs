@@ -111,10 +111,10 @@ impl Slot {
         let place = home?.place;
         let mut idle = self.idle.borrow_mut();
         let entry = idle.get_mut(place)?;
-        if !entry.as_ref().is_some_and(|idle| idle.owner == want.session && want.fits(&idle.backend)) {
+        if !entry.as_mut().is_some_and(|idle| idle.owner == want.session && want.fits(&idle.backend)) {
             return None;
         }
-        let taken = entry.take()?;
+        let mut taken = entry.take()?;
         self.vacant.borrow_mut().push(place);
         taken.backend.is_quiet().then_some(taken.backend)
     }
@@ -124,7 +124,7 @@ impl Slot {
     pub(crate) fn take_any(&self, want: &Want<'_>, share: usize) -> Option<Box<Backend>> {
         loop {
             let place = self.best(want, share)?;
-            let taken = self.idle.borrow_mut().get_mut(place)?.take()?;
+            let mut taken = self.idle.borrow_mut().get_mut(place)?.take()?;
             self.vacant.borrow_mut().push(place);
             if taken.backend.is_quiet() {
                 return Some(taken.backend);
@@ -214,7 +214,7 @@ impl Slot {
         for (rank, (since, place)) in places.into_iter().enumerate() {
             let Some(entry) = idle.get_mut(place) else { continue };
             let old = now.duration_since(since) > most;
-            let quiet = entry.as_ref().is_some_and(|idle| idle.backend.is_quiet());
+            let quiet = entry.as_mut().is_some_and(|idle| idle.backend.is_quiet());
             if !quiet || wanted || (old && rank >= share) {
                 *entry = None;
                 self.vacant.borrow_mut().push(place);

@@ -100,7 +100,7 @@ async fn ask(
         None => {
             let Some(account) = shared.accounts.first() else { return Ok(Position::default()) };
             let kind = Capabilities::empty();
-            let mut open = Link::open(&upstream.endpoint, account, kind, shared.settings.connect).await?;
+            let mut open = Link::open(upstream, account, kind, shared.settings.connect).await?;
             if shared.identity.get().is_none() {
                 // Another may have been faster; both say the same.
                 let _ = shared.identity.set(identify(&mut open).await?);

@@ -4,10 +4,10 @@ use super::killing::Errand;
 use super::prober;
 pub use super::settings::{DigestLimits, Freshness, Settings};
 use super::steward::Steward;
-use super::table::Shared;
+use super::table::{Shared, Tls};
 use super::top::Top;
 pub use super::wire::auth::{Account, Password};
-use super::wire::tls::{Acceptor, TlsError};
+use super::wire::tls::{Acceptor, Connector, TlsError};
 use super::worker::{Command, Worker};
 use crate::inherit;
 pub use crate::inherit::InheritError;
@@ -54,6 +54,9 @@ pub struct SqlRoleConfig {
     /// Who may ask a MariaDB primary where its log is (BINLOG MONITOR), which reads that have to see every
     /// write depend on. Nobody logs in as this one.
     pub observer: Option<Account>,
+    /// The certificate (PEM) that servers have to show where they are connected to inside TLS; without it none is
+    /// believed.
+    pub authority: Option<String>,
     /// How long is waited, how much is held, how fresh reads are.
     pub settings: Settings,
 }
@@ -72,8 +75,8 @@ pub enum SqlRoleError {
     /// Nobody could log in.
     #[error("a splitter needs at least one account; the daemon passes it the file of accounts")]
     NoAccount,
-    /// No certificate could be made for clients that encrypt.
-    #[error("clients cannot be offered encryption: {0}")]
+    /// No certificate could be made for clients that encrypt, or the servers' cannot be read.
+    #[error("no connection can be encrypted: {0}")]
     Encryption(#[from] TlsError),
     /// The system gave no event queue, thread or signal handler.
     #[error("the role cannot start: {0}; it may have too few file descriptors (see ulimit -n)")]
@@ -120,6 +123,7 @@ async fn serve(config: SqlRoleConfig, shutdown: impl Future<Output = ()>) -> Res
         place,
         accounts,
         observer,
+        authority,
         settings,
     } = config;
     if accounts.is_empty() {
@@ -137,8 +141,11 @@ async fn serve(config: SqlRoleConfig, shutdown: impl Future<Output = ()>) -> Res
         set.map_err(|source| SqlRoleError::Socket { socket, source })?;
     }
     let top = Top::new(threads, settings.digests);
-    let acceptor = settings.encryption.then(|| Acceptor::self_signed("localhost")).transpose()?;
-    let shared = Shared::new(settings, accounts, observer, acceptor, place, threads);
+    let tls = Tls {
+        acceptor: settings.encryption.then(|| Acceptor::self_signed("localhost")).transpose()?,
+        connector: Connector::trusting(authority.unwrap_or_default().as_bytes())?,
+    };
+    let shared = Shared::new(settings, accounts, observer, tls, place, threads);
     let (ended, mut any_ended) = mpsc::unbounded_channel::<()>();
     let (senders, commands): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::unbounded_channel()).unzip();
     let (errand, errands) = mpsc::unbounded_channel();

@@ -166,7 +166,7 @@ impl Steward {
             };
             // Also one that left and comes back: a switch of roles names it anew.
             let known = old.all().chain(former.iter()).find(same).cloned();
-            known.unwrap_or_else(|| Arc::new(Upstream::new(route, &self.shared.settings, self.threads.len())))
+            known.unwrap_or_else(|| Arc::new(Upstream::new(route, &self.shared)))
         };
         let table = Arc::new(Table {
             generation: routes.generation,

@@ -7,7 +7,7 @@ use super::position::Applied;
 use super::settings::Settings;
 use super::wire::auth::Account;
 use super::wire::capability::Proxy;
-use super::wire::tls::Acceptor;
+use super::wire::tls::{Acceptor, Connector};
 use crate::stats::Counters;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -31,8 +31,8 @@ pub(crate) struct Shared {
     pub(crate) accounts: Vec<Account>,
     /// Who may ask a primary where its log is.
     observer: Option<Account>,
-    /// Encrypts for clients that want it.
-    pub(crate) acceptor: Option<Acceptor>,
+    /// Encrypts.
+    pub(crate) tls: Tls,
     /// Which of the splitters this is: a part of the connection ids that clients are given.
     pub(crate) place: u8,
     /// What the servers say of themselves; not known before the first has been asked.
@@ -59,6 +59,15 @@ pub(crate) struct Gauges {
 #[derive(Debug)]
 pub(crate) struct Counted<'a>(&'a AtomicU32);
 
+/// TLS on both sides.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    /// For clients that ask for it, where it is offered.
+    pub(crate) acceptor: Option<Acceptor>,
+    /// For servers whose route says so.
+    pub(crate) connector: Connector,
+}
+
 /// The routes of one generation.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -81,6 +90,8 @@ pub(crate) struct Upstream {
     pub(crate) name: String,
     /// Where it listens.
     pub(crate) endpoint: Endpoint,
+    /// What is believed there: it is connected to inside TLS.
+    pub(crate) tls: Option<Connector>,
     /// When it started.
     pub(crate) started: Time,
     /// Whether the newest routes name it.
@@ -112,13 +123,13 @@ impl Shared {
         settings: Settings,
         accounts: Vec<Account>,
         observer: Option<Account>,
-        acceptor: Option<Acceptor>,
+        tls: Tls,
         place: u8,
         threads: usize,
     ) -> Arc<Self> {
         Arc::new(Shared {
             settings,
-            acceptor,
+            tls,
             accounts,
             observer,
             place,
@@ -145,7 +156,7 @@ impl Shared {
 
     /// What the splitter adds to what the servers offer.
     pub(crate) fn proxy(&self) -> Proxy {
-        Proxy { tls: self.acceptor.is_some(), compression: self.settings.compression }
+        Proxy { tls: self.tls.acceptor.is_some(), compression: self.settings.compression }
     }
 
     /// Who asks a primary how far it is: the observer, or the first account.
@@ -187,11 +198,13 @@ impl Table {
 
 impl Upstream {
     /// What `route` names, for so many threads.
-    pub(crate) fn new(route: &Route, settings: &Settings, threads: usize) -> Self {
+    pub(crate) fn new(route: &Route, shared: &Shared) -> Self {
+        let (settings, threads) = (&shared.settings, shared.threads());
         Upstream {
             id: route.instance,
             name: route.instance.to_string(),
             endpoint: route.endpoint.clone(),
+            tls: route.tls.then(|| shared.tls.connector.clone()),
             started: route.started,
             current: AtomicBool::new(true),
             permits: Arc::new(Semaphore::new(settings.connections as usize)),

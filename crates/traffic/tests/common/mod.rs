@@ -443,6 +443,7 @@ impl Drop for Role {
 /// A route to a server.
 pub fn route(id: &str, server: &Server, started: u64) -> Route {
     Route {
+        tls: false,
         instance: id.parse().unwrap(),
         endpoint: server.endpoint.clone(),
         started: Time(started),

@@ -70,6 +70,8 @@ pub struct Server {
     pub id: u16,
     pub engine: Engine,
     pub address: SocketAddr,
+    /// The certificate it shows and its key; it is connected to inside TLS then.
+    pub tls: Option<[PathBuf; 2]>,
     dir: PathBuf,
     child: Option<Child>,
 }
@@ -125,6 +127,11 @@ impl Server {
                 ["--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--mysqlx=0", "--replica-net-timeout=5"]
             }
         });
+        if let Some([shown, key]) = &self.tls {
+            let (shown, key) = (shown.display(), key.display());
+            command.args([format!("--ssl-cert={shown}"), format!("--ssl-key={key}")]);
+            command.args([format!("--ssl-ca={shown}")]);
+        }
         let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         self.child = Some(server.expect("the server: ./check installs MariaDB's"));
         wait_until("the server answers", || self.try_sql("SELECT 1").is_ok());
@@ -212,11 +219,26 @@ impl Cluster {
     }
 
     pub fn start_of(engine: Engine) -> Cluster {
+        Cluster::begin(engine, None)
+    }
+
+    /// One whose servers show this certificate, and have its key.
+    pub fn encrypted(engine: Engine, tls: [&str; 2]) -> Cluster {
+        Cluster::begin(engine, Some(tls))
+    }
+
+    fn begin(engine: Engine, tls: Option<[&str; 2]>) -> Cluster {
         let dir = TempDir::new().unwrap();
         let mut servers = [1, 2].map(|id| {
             let own = dir.path().join(id.to_string());
             std::fs::create_dir(&own).unwrap();
-            Server { id, engine, address: free_port(), dir: own, child: None }
+            let file = |(name, text)| {
+                let file = own.join(name);
+                std::fs::write(&file, text).unwrap();
+                file
+            };
+            let tls = tls.map(|[shown, key]| [("tls.pem", shown), ("tls-key.pem", key)].map(file));
+            Server { id, engine, address: free_port(), tls, dir: own, child: None }
         });
         prepare(&servers[0]);
         let data = servers[0].dir.join("data");
@@ -329,6 +351,7 @@ pub struct Splitter {
 
 pub fn route(server: &Server) -> Route {
     Route {
+        tls: server.tls.is_some(),
         instance: InstanceId::new(Tier::Database, server.id),
         endpoint: Endpoint::Tcp(server.address),
         started: Time(1),
@@ -350,8 +373,23 @@ impl Splitter {
         Splitter::at(1, settings, threads, accounts)
     }
 
+    /// One that believes servers which show this certificate.
+    pub fn trusting(settings: Settings, authority: &str) -> Splitter {
+        let account = Account { user: USER.into(), password: Password::new(PASSWORD), schema: None };
+        Splitter::begin(1, settings, 1, (vec![account], Some(authority.to_owned())))
+    }
+
     /// The splitter of this place.
     pub fn at(place: u8, settings: Settings, threads: usize, accounts: Vec<Account>) -> Splitter {
+        Splitter::begin(place, settings, threads, (accounts, None))
+    }
+
+    fn begin(
+        place: u8,
+        settings: Settings,
+        threads: usize,
+        (accounts, authority): (Vec<Account>, Option<String>),
+    ) -> Splitter {
         let dir = TempDir::new().unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = tcp.local_addr().unwrap();
@@ -366,6 +404,7 @@ impl Splitter {
             place,
             accounts,
             observer: Some(Account { user: "observer".into(), password: Password::new("o"), schema: None }),
+            authority,
             settings,
         };
         let (stop, stopped) = oneshot::channel();

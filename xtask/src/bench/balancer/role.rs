@@ -55,6 +55,7 @@ pub(crate) fn start(stoa: &Path, home: &Path, origin: &Path) -> Result<(SocketAd
 fn tell(control: &Path, origin: &Path) -> io::Result<()> {
     let generation = Generation(1);
     let route = Route {
+        tls: false,
         instance: InstanceId::new(Tier::Web, 1),
         endpoint: Endpoint::Unix(origin.to_owned()),
         started: Time(1),

@@ -1,6 +1,6 @@
 //! `[database]` and `[splitter]`.
 
-use super::super::reader::{Section, choice, count, measure, text};
+use super::super::reader::{Section, choice, count, flag, measure, text};
 use super::super::{Refusal, refuse, units};
 use super::TB;
 use crate::ids::SiteName;
@@ -31,11 +31,13 @@ pub(super) fn database(
     let replicas = replicas.unwrap_or(1);
     let policies = [("block", OnLostReplica::Block), ("degrade", OnLostReplica::Degrade)];
     let policy = database.read("on_lost_replica", |value| choice(value, &policies));
+    let tls = database.read("tls", flag).unwrap_or_default();
     let usual = if replicas >= 2 { OnLostReplica::Block } else { OnLostReplica::Degrade };
     let tier = DatabaseTier {
         engine: engine.unwrap_or(DatabaseEngine::Mariadb),
         replicas,
         on_lost_replica: policy.unwrap_or(usual),
+        tls,
         name: name.unwrap_or(default),
         memory: memory.unwrap_or(Bytes(256 << 20)),
         splitter,

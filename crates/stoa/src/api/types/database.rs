@@ -53,6 +53,9 @@ pub(crate) struct DatabaseServer {
     pub(crate) note: Option<String>,
     /// Where it listens.
     pub(crate) endpoint: Endpoint,
+    /// It is connected to inside TLS.
+    #[serde(default)]
+    pub(crate) tls: bool,
     /// What it says of itself; none where it does not answer.
     pub(crate) facts: Option<DatabaseFacts>,
 }

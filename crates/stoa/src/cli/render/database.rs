@@ -55,7 +55,9 @@ fn head(report: &DatabaseReport, style: Style) -> String {
         report.servers.iter().filter_map(|server| Some(&server.facts.as_ref()?.version)).collect();
     let versions: Vec<_> = versions.into_iter().map(|version| harmless(version)).collect();
     let engine = style.bold(format!("{} {}", report.engine, versions.join(", ")).trim_end());
-    format!("{engine}{dot}{primary}{dot}term {}{dot}{sessions}", report.term)
+    let encrypted = !report.servers.is_empty() && report.servers.iter().all(|server| server.tls);
+    let tls = if encrypted { format!("{dot}TLS") } else { String::new() };
+    format!("{engine}{dot}{primary}{dot}term {}{dot}{sessions}{tls}", report.term)
 }
 
 fn kept(consistency: Consistency) -> &'static str {
@@ -209,6 +211,7 @@ mod tests {
             state: InstanceState::Serving,
             note: None,
             endpoint: Endpoint::Tcp(([127, 0, 0, 1], 20_000 + number).into()),
+            tls: false,
             facts: Some(facts),
         }
     }

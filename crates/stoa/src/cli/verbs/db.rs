@@ -14,11 +14,10 @@ use crate::cli::who;
 use crate::client::Client;
 use serde_json::json;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 use stoa_model::cluster::SwitchoverState;
-use stoa_model::{InstanceId, Millis, Tier};
+use stoa_model::{Endpoint, InstanceId, Millis};
 use stoa_tiers::database::accounts;
 use stoa_tiers::host::credentials::Credentials;
 use stoa_tiers::host::programs;
@@ -68,7 +67,8 @@ fn report(session: &mut Session, client: &Client, typed: &Typed) -> Outcome<Data
 fn shell(context: &Context, arguments: &DbShell) -> Outcome<ExitCode> {
     let site = context.place.locate(&context.global, None)?;
     let typed = Typed::located(context, &site);
-    let asked = Session::new()?.wait(Client::new(&site.paths).environment()).map_err(|_| interrupted())?;
+    let (mut session, client) = (Session::new()?, Client::new(&site.paths));
+    let asked = session.wait(client.environment()).map_err(|_| interrupted())?;
     let environment = asked.map_err(|error| Failure::client(error, &typed))?;
     let Some(database) = environment.spec.database.as_ref() else {
         let next = typed.folder_line("up");
@@ -83,11 +83,11 @@ fn shell(context: &Context, arguments: &DbShell) -> Outcome<ExitCode> {
     })?;
     let mut command = Command::new(&program);
     // Of the files that a client reads by itself none belongs to this site.
-    command
-        .arg("--no-defaults")
-        .arg("--protocol=socket")
-        .arg("--socket")
-        .arg(socket(&site, arguments.server)?);
+    command.arg("--no-defaults");
+    match arguments.server {
+        None => command.arg("--protocol=socket").arg("--socket").arg(site.paths.sql_face()),
+        Some(id) => at_server(&mut command, &site, id, &report(&mut session, &client, &typed)?)?,
+    };
     command.arg("--user").arg(accounts::APP).arg("--database").arg(&database.name);
     command.args(&arguments.arguments);
     // The environment of a process is its owner's alone; its arguments are everybody's.
@@ -97,16 +97,27 @@ fn shell(context: &Context, arguments: &DbShell) -> Outcome<ExitCode> {
     Err(Failure::failed(format!("{} cannot be run", program.display()), error.to_string(), next))
 }
 
-fn socket(site: &Located, server: Option<InstanceId>) -> Outcome<PathBuf> {
-    match server {
-        None => Ok(site.paths.sql_face()),
-        Some(id) if id.tier == Tier::Database => Ok(site.paths.socket(id)),
-        Some(id) => Err(Failure::usage(
-            format!("{id} is no database server"),
-            "a shell is of a database",
-            "name one such as database-1",
-        )),
+/// Over TCP, as the splitters and replicas connect to it: its Unix socket is the daemon's alone.
+fn at_server<'c>(
+    command: &'c mut Command,
+    site: &Located,
+    id: InstanceId,
+    report: &DatabaseReport,
+) -> Outcome<&'c mut Command> {
+    let server = report.servers.iter().find(|server| server.id == id);
+    let Some((server, Endpoint::Tcp(address))) = server.map(|server| (server, &server.endpoint)) else {
+        let what = format!("{id} is no database server of this site");
+        return Err(Failure::usage(what, "a shell is of a database", "name one such as database-1"));
+    };
+    if server.tls {
+        // Its own certificate, and no other, is believed: the address it is found at says nothing more.
+        command.arg("--ssl-ca").arg(site.paths.database_certificate());
+        if command.get_program().as_encoded_bytes().ends_with(b"mariadb") {
+            command.arg("--skip-ssl-verify-server-cert");
+        }
     }
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    Ok(command.args(["--protocol=tcp", "--host", &host, "--port", &port]))
 }
 
 fn switchover(context: &Context, arguments: &DbSwitchover) -> Outcome<ExitCode> {

@@ -7,6 +7,7 @@ use stoa_model::spec::AppSpec;
 use stoa_model::{Action, InstanceId, Millis, Spec, TaskId, Tier};
 use stoa_tiers::app::task::{self, Task};
 use stoa_tiers::app::{self, Build};
+use stoa_tiers::database::Certificate;
 use stoa_tiers::host::launch::RunAs;
 use stoa_tiers::host::{Secrets, files};
 use stoa_tiers::{cache, database, nginx};
@@ -85,10 +86,12 @@ impl Hands {
                 let launch = app::run::launch(instance, app, paths, credentials, &secrets);
                 (launch.map_err(|e| e.to_string())?, Vec::new())
             }
-            Spec::Database(database) => (
-                database::launch(instance, database, paths, credentials).map_err(|e| e.to_string())?,
-                Vec::new(),
-            ),
+            Spec::Database(database) => {
+                let certificate = database.tls.then(|| Certificate::load_or_create(paths)).transpose();
+                let certificate = certificate.map_err(|e| e.to_string())?;
+                let launch = database::launch(instance, database, paths, certificate.as_ref());
+                (launch.map_err(|e| e.to_string())?, Vec::new())
+            }
             Spec::Cache(cache) => {
                 (cache::launch(instance, cache, paths, credentials).map_err(|e| e.to_string())?, Vec::new())
             }

@@ -59,9 +59,10 @@ impl Hands {
                 database::discard(*instance, &self.paths).await.map_err(told)?;
                 format!("the data folder of {instance} is removed")
             }
-            Action::Follow { instance, primary, endpoint, term } => {
+            Action::Follow { instance, primary, endpoint, tls, term } => {
                 let spec = self.running_spec(*instance)?;
-                database::follow(&self.server(*instance, &spec), endpoint, *term).await.map_err(told)?;
+                let source = database::Source { endpoint, tls: *tls };
+                database::follow(&self.server(*instance, &spec), source, *term).await.map_err(told)?;
                 format!("{instance} replicates from {primary}")
             }
             other => return Err(format!("{} is nothing that is done to a database", other.key())),

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use stoa_model::control::socket_names;
 use stoa_model::spec::{BalancerSpec, SplitterSpec};
 use stoa_model::{Endpoint, InstanceId, Spec};
-use stoa_tiers::database::accounts;
+use stoa_tiers::database::{Certificate, accounts};
 use stoa_tiers::host::launch::{Launch, Limits, RenderedFile, RunAs, StopSignal};
 use stoa_tiers::host::{HostError, listeners, programs};
 
@@ -45,8 +45,12 @@ impl Hands {
         let account = |user, password| serde_json::json!({ "user": user, "password": password });
         let app = account(accounts::APP, self.credentials.app());
         let monitor = account(accounts::MONITOR, self.credentials.monitor());
-        let text =
-            serde_json::json!({ "accounts": [app], "observer": monitor, "rules": spec.rules }).to_string();
+        let authority = Certificate::load_or_create(&self.paths).map_err(|error| error.to_string())?;
+        let authority = authority.certificate();
+        let text = serde_json::json!({
+            "accounts": [app], "observer": monitor, "authority": authority, "rules": spec.rules
+        });
+        let text = text.to_string();
         launch.argv.extend(["--settings".into(), path.clone().into_os_string()]);
         launch.files.push(RenderedFile { path, text, secret: true });
         Ok((launch, sockets))

@@ -90,7 +90,14 @@ mod tests {
 
     fn route(number: u16) -> Route {
         let endpoint = Endpoint::Tcp(([127, 0, 0, 1], 20_000 + number).into());
-        Route { instance: id(number), endpoint, started: Time(1), because: String::new(), release: None }
+        Route {
+            instance: id(number),
+            endpoint,
+            tls: false,
+            started: Time(1),
+            because: String::new(),
+            release: None,
+        }
     }
 
     #[test]

@@ -122,7 +122,7 @@ async fn what_only_a_former_primary_has_is_saved_and_it_is_made_anew() {
     let stray = servers.until(ONE, "its start", |_| true).await;
     let primary = servers.status(TWO).await;
     assert!(!primary.gtid.contains(&stray.gtid), "{} holds {}", primary.gtid, stray.gtid);
-    follow(&servers.server(ONE), &servers.specs[1].endpoint, Term(2)).await.unwrap();
+    follow(&servers.server(ONE), source(&servers.specs[1]), Term(2)).await.unwrap();
     let broken = |status: &stoa_model::observed::DatabaseStatus| {
         status.replication.as_ref().is_some_and(|replication| replication.error.is_some())
     };
@@ -175,8 +175,8 @@ async fn a_handover_that_is_cut_short_anywhere_and_done_again_comes_to_the_same_
         let _ = tokio::time::timeout(cut, promote(&new, term, true)).await;
         promote(&new, term, true).await.unwrap();
         let endpoint = &servers.specs[place(to)].endpoint;
-        let _ = tokio::time::timeout(cut, follow(&old, endpoint, term)).await;
-        follow(&old, endpoint, term).await.unwrap();
+        let _ = tokio::time::timeout(cut, follow(&old, Source { endpoint, tls: false }, term)).await;
+        follow(&old, Source { endpoint, tls: false }, term).await.unwrap();
         servers.until(from, "replication", replicates).await;
         let primary = servers.status(to).await;
         assert!(primary.writable && primary.term == term && primary.replication.is_none());

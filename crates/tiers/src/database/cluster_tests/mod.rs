@@ -7,3 +7,4 @@ mod mysql;
 mod observing;
 mod pair;
 mod servers;
+mod tls;

@@ -11,7 +11,7 @@ use stoa_model::observed::{DataState, DatabaseStatus, Receiving, SemiSync};
 use stoa_model::site::DatabaseEngine::Mysql;
 
 /// Whether there is a MySQL to test; says so where there is none.
-fn is_here() -> bool {
+pub(super) fn is_here() -> bool {
     let found = crate::host::programs::find_of_mysql("mysqld").is_some();
     if !found {
         eprintln!("MYSQL NOT TESTED: no mysqld here that is MySQL's; put one on PATH");
@@ -65,7 +65,7 @@ async fn a_pair_replicates_and_each_may_only_what_it_should() {
     // Everything again changes nothing.
     let before = pair.status(TWO).await.gtid;
     promote(&pair.server(ONE), Term(1), true).await.unwrap();
-    follow(&pair.server(TWO), &pair.specs[0].endpoint, Term(1)).await.unwrap();
+    follow(&pair.server(TWO), source(&pair.specs[0]), Term(1)).await.unwrap();
     prepare(&pair.server(ONE), user()).await.unwrap();
     assert_eq!(pair.until(TWO, "replication", replicates).await.gtid, before);
 

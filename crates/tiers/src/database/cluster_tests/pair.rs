@@ -55,7 +55,7 @@ async fn a_pair_replicates_and_each_may_only_what_it_should() {
     // Everything again changes nothing.
     let before = pair.until(TWO, "replication", replicates).await;
     promote(&pair.server(ONE), Term(1), true).await.unwrap();
-    follow(&pair.server(TWO), &pair.specs[0].endpoint, Term(1)).await.unwrap();
+    follow(&pair.server(TWO), source(&pair.specs[0]), Term(1)).await.unwrap();
     prepare(&pair.server(ONE), user()).await.unwrap();
     assert_eq!(pair.until(TWO, "replication", replicates).await.gtid, before.gtid);
     app.query_drop("INSERT INTO my_shop.ledger VALUES (2, '')").await.unwrap();
@@ -84,7 +84,7 @@ async fn the_primary_changes_and_actors_of_the_past_are_refused() {
     let started = Instant::now();
     promote(&pair.server(TWO), Term(2), false).await.unwrap();
     println!("promoted in {:?}", started.elapsed());
-    follow(&pair.server(ONE), &pair.specs[1].endpoint, Term(2)).await.unwrap();
+    follow(&pair.server(ONE), source(&pair.specs[1]), Term(2)).await.unwrap();
     pair.until(ONE, "replication", replicates).await;
     pair.app(TWO).await.query_drop("INSERT INTO my_shop.ledger VALUES (4, '')").await.unwrap();
     pair.until_equal(&[1, 4], ONE).await;
@@ -93,7 +93,7 @@ async fn the_primary_changes_and_actors_of_the_past_are_refused() {
     // An actor of term 1 wakes up.
     let error = promote(&pair.server(ONE), Term(1), false).await.unwrap_err();
     assert!(matches!(error, DatabaseError::StaleTerm { asked: Term(1), known: Term(2), .. }), "{error}");
-    let error = follow(&pair.server(TWO), &pair.specs[0].endpoint, Term(1)).await.unwrap_err();
+    let error = follow(&pair.server(TWO), source(&pair.specs[0]), Term(1)).await.unwrap_err();
     assert!(matches!(error, DatabaseError::StaleTerm { .. }), "{error}");
     assert!(pair.status(TWO).await.writable);
     assert!(!pair.status(ONE).await.writable);

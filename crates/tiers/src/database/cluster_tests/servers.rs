@@ -44,6 +44,11 @@ pub(super) fn place(instance: InstanceId) -> usize {
     usize::from(instance.number) - 1
 }
 
+/// It, as its replicas connect to it.
+pub(super) fn source(spec: &DatabaseSpec) -> Source<'_> {
+    Source { endpoint: &spec.endpoint, tls: spec.tls }
+}
+
 fn spec(engine: DatabaseEngine, paths: &Paths, number: u8) -> DatabaseSpec {
     DatabaseSpec {
         engine,
@@ -52,6 +57,7 @@ fn spec(engine: DatabaseEngine, paths: &Paths, number: u8) -> DatabaseSpec {
         server_id: u32::from(number),
         name: "my_shop".to_owned(),
         memory: Bytes(32 << 20),
+        tls: false,
         restart: 0,
     }
 }
@@ -95,30 +101,37 @@ impl Servers {
         let mut servers = Servers::prepared_of(engine, count).await;
         let others: Vec<InstanceId> =
             (2..=count).map(|number| InstanceId::new(Tier::Database, u16::from(number))).collect();
-        for id in &others {
+        servers.begin(&others).await;
+        servers
+    }
+
+    /// All start: the first as the primary of term 1, whose commits wait; the others, each of which gets a copy of
+    /// its empty data, follow.
+    pub(super) async fn begin(&mut self, others: &[InstanceId]) {
+        let servers = self;
+        for id in others {
             // As a clone of an empty server.
             let (from, to) = (servers.paths.data(ONE), servers.paths.data(*id));
             assert!(Command::new("cp").arg("-a").arg(from).arg(&to).status().unwrap().success());
             // Two servers of MySQL with one identity do not talk to each other.
             let _ = fs::remove_file(to.join("auto.cnf"));
         }
-        for id in [ONE].iter().chain(&others) {
+        for id in [ONE].iter().chain(others) {
             servers.start(*id);
         }
-        for id in [ONE].iter().chain(&others) {
+        for id in [ONE].iter().chain(others) {
             servers.until(*id, "its start", |status| !status.writable).await;
         }
-        promote(&servers.server(ONE), Term(1), count > 1).await.unwrap();
-        for id in &others {
+        promote(&servers.server(ONE), Term(1), !others.is_empty()).await.unwrap();
+        for id in others {
             servers.follow(*id, ONE, Term(1)).await;
         }
-        let all = u32::from(count) - 1;
+        let all = u32::try_from(others.len()).unwrap();
         servers.until(ONE, "semi-sync", |status| status.semi_sync.acknowledging == all).await;
-        servers
     }
 
     pub(super) async fn follow(&self, id: InstanceId, primary: InstanceId, term: Term) {
-        follow(&self.server(id), &self.specs[place(primary)].endpoint, term).await.unwrap();
+        follow(&self.server(id), source(&self.specs[place(primary)]), term).await.unwrap();
         self.until(id, "replication", replicates).await;
     }
 
@@ -128,7 +141,8 @@ impl Servers {
     }
 
     pub(super) fn start(&mut self, instance: InstanceId) {
-        let launch = launch(instance, &self.specs[place(instance)], &self.paths, &self.credentials).unwrap();
+        let certificate = Certificate::load_or_create(&self.paths).unwrap();
+        let launch = launch(instance, &self.specs[place(instance)], &self.paths, Some(&certificate)).unwrap();
         let own = |path: &Path| {
             if let Some(user) = user() {
                 std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid)).unwrap();

@@ -79,7 +79,7 @@ impl Session {
             return Ok(false);
         };
         let span = self.worker.shared.settings.connect;
-        let mut link = Link::open(&slot.upstream.endpoint, account, Capabilities::empty(), span).await?;
+        let mut link = Link::open(&slot.upstream, account, Capabilities::empty(), span).await?;
         let mut may = false;
         let asked = tokio::time::timeout(span, link.ask(MAY_KILL, |_| may = true)).await;
         asked.map_err(|_| OpenError::Late(slot.upstream.endpoint.clone()))??;

@@ -103,7 +103,7 @@ async fn log_in(
     line.send().await?;
     let (mut sequence, mut length) = line.packet(LIMIT_BEFORE_LOGIN).await?;
     if let Ok(Answer::Ssl) = Answer::parse(line.payload(length)) {
-        let Some(acceptor) = &worker.shared.acceptor else { return Err(Over) };
+        let Some(acceptor) = &worker.shared.tls.acceptor else { return Err(Over) };
         line.consume_packet(length);
         let read = line.inbound.data().to_vec();
         line.inbound.clear();

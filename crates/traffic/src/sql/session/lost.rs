@@ -300,7 +300,7 @@ impl Session {
         spawn_local(async move {
             let Some(account) = worker.shared.accounts.get(account) else { return };
             let span = worker.shared.settings.connect;
-            let opened = Link::open(&slot.upstream.endpoint, account, Capabilities::empty(), span).await;
+            let opened = Link::open(&slot.upstream, account, Capabilities::empty(), span).await;
             let done = match opened {
                 Ok(mut link) => link.ask(&sql, |_| {}).await,
                 Err(error) => Err(error),

@@ -1,4 +1,5 @@
-//! A site on MySQL, where there is one: it comes up, and its primary is killed and handed over under writes.
+//! A database under writes: on MySQL, where there is one, its primary is killed and handed over; one changes to
+//! TLS and back.
 
 use crate::site::TestSite;
 use mysql_async::prelude::Queryable;
@@ -35,6 +36,7 @@ struct Writers {
 struct Written {
     acknowledged: Vec<u64>,
     stale: Vec<u64>,
+    failed: Vec<String>,
 }
 
 impl Writers {
@@ -48,7 +50,8 @@ impl Writers {
                     let mut next = writer * 1_000_000;
                     while !stop.load(Ordering::Relaxed) {
                         // A session that was lost is no wonder while servers die; another one is opened.
-                        let _ = session(&options, &stop, &mut next, &acknowledged, &mut written).await;
+                        let ended = session(&options, &stop, &mut next, &acknowledged, &mut written).await;
+                        written.failed.extend(ended.err().map(|error| error.to_string()));
                     }
                     written
                 })
@@ -71,6 +74,7 @@ impl Writers {
             let written = thread.join().unwrap();
             all.acknowledged.extend(written.acknowledged);
             all.stale.extend(written.stale);
+            all.failed.extend(written.failed);
         }
         all
     }
@@ -157,4 +161,50 @@ fn a_site_on_mysql_keeps_what_it_acknowledged_when_its_primary_goes() {
     site.ok(&["down", "--yes"]);
     site.ok(&["up", "--yes"]);
     assert_eq!(ledger(&site, &primary(&site)), own, "what was there before the site was down");
+}
+
+#[test]
+fn a_site_changes_to_tls_and_back_under_writes() {
+    let site = TestSite::python("[database]\nreplicas = 2\nmemory = \"64MB\"\ntls = false\n");
+    site.ok(&["up", "--yes"]);
+    site.settles();
+    let options = Opts::from_url(site.ok(&["run", "--", "printenv", "DATABASE_URL"]).trim()).unwrap();
+    site.ok(&["db", "shell", "--", "-e", "CREATE TABLE ledger (id BIGINT UNSIGNED PRIMARY KEY)"]);
+    let writers = Writers::start(&options);
+    writers.get_on(&site);
+    for tls in [true, false] {
+        let text = std::fs::read_to_string(site.source().join("stoa.toml")).unwrap();
+        site.write("stoa.toml", &text.replace(&format!("tls = {}", !tls), &format!("tls = {tls}")));
+        site.ok(&["up", "--yes"]);
+        site.settles();
+        writers.get_on(&site);
+        let query = "SHOW SESSION STATUS LIKE 'Ssl_cipher'";
+        let (own, cipher) = block_on(async {
+            let mut session = Conn::new(options.clone()).await.unwrap();
+            let own: Option<String> = session
+                .query_first("SELECT CONCAT(@@server_id, ' ', @@require_secure_transport)")
+                .await
+                .unwrap();
+            let row: Option<(String, String)> = session.query_first(query).await.unwrap();
+            (own, row.unwrap().1)
+        });
+        let status = cluster(&site);
+        assert_eq!(
+            !cipher.is_empty(),
+            tls,
+            "{own:?} is connected to with {cipher:?}: {status}\n{}",
+            site.story()
+        );
+        let servers = status["servers"].as_array().unwrap();
+        assert!(servers.iter().all(|server| server["tls"] == tls), "{status}");
+    }
+    let written = writers.end();
+    assert_eq!(written.stale, Vec::<u64>::new(), "own writes that were not seen");
+    // Both splitters are restarted each time, and close a session between two statements; no server refuses any.
+    let closed = |why: &&String| why.contains("connection closed") || why.contains("reset by peer");
+    assert!(written.failed.iter().all(|why| closed(&why)), "{:?}", written.failed);
+    assert!(written.failed.len() <= 2 * 2 * WRITERS as usize, "{:?}", written.failed);
+    site.settles();
+    let own = ledger(&site, &primary(&site));
+    assert!(written.acknowledged.iter().all(|id| own.contains(id)), "{}", site.story());
 }
