@@ -16,7 +16,10 @@ pub(crate) const ALREADY_RUNS: u8 = 17;
 /// A daemon that lived this long had no part in its own death's cause at start.
 const LIVED: Duration = Duration::from_secs(10);
 const FIRST_DELAY: Duration = Duration::from_millis(100);
-const LAST_DELAY: Duration = Duration::from_secs(10);
+/// While there is no daemon nobody replaces a primary that dies: it is not long in coming, however often it died.
+const LAST_DELAY: Duration = Duration::from_secs(2);
+/// One that has never lived is given up after so many starts.
+const STARTS: u32 = 15;
 
 /// Keeps a daemon of the site running until one ends by itself.
 pub(crate) fn keep(paths: &Paths) -> std::io::Result<()> {
@@ -24,9 +27,10 @@ pub(crate) fn keep(paths: &Paths) -> std::io::Result<()> {
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let program = own_program();
-    let (mut delay, mut lived) = (FIRST_DELAY, false);
+    let (mut delay, mut starts, mut lived) = (FIRST_DELAY, 0, false);
     loop {
         let began = Instant::now();
+        starts += 1;
         // A newer version that was put in its place is taken, but no file at all is no reason to end.
         let file = if program.exists() { program.clone() } else { own_program() };
         let child =
@@ -42,7 +46,7 @@ pub(crate) fn keep(paths: &Paths) -> std::io::Result<()> {
         lived |= status.terminating_signal() == Some(Signal::KILL.as_raw());
         // One that never lived has been given up by the command that wanted it, and a site whose folder
         // is gone wants none: either would otherwise be tried for as long as the machine is up.
-        if !paths.run().exists() || (delay >= LAST_DELAY && !lived) {
+        if !paths.run().exists() || (starts >= STARTS && !lived) {
             tracing::error!(?status, "the daemon cannot be started; the keeper ends too");
             return Ok(());
         }
