@@ -1,10 +1,11 @@
 //! Where statements may be sent: writes to the server that takes them in the term of the roster, reads to
 //! replicas that apply and tell how far they are behind. Without a primary the splitters hold.
 
+use super::route;
 use crate::failover::{self, diagnosis::Replica, switchover};
 use crate::planner::Planner;
 use crate::sight::Standing;
-use stoa_model::observed::{ProcessState, Running};
+use stoa_model::observed::ProcessState;
 use stoa_model::routes::{Route, SqlRoutes};
 use stoa_model::{InstanceId, Tier};
 
@@ -79,17 +80,5 @@ fn replica(plan: &Planner<'_>, id: InstanceId) -> Option<Route> {
         // While its primary is gone it goes on answering what it was sent before.
         _ if replication.applying => same.cloned(),
         _ => None,
-    }
-}
-
-fn route(instance: InstanceId, running: &Running, because: &str) -> Route {
-    let because = because.to_owned();
-    Route {
-        instance,
-        endpoint: running.endpoint.clone(),
-        tls: running.tls,
-        started: running.started,
-        because,
-        release: None,
     }
 }

@@ -1,5 +1,6 @@
 //! The primary is lost, or handed over, under writers: nothing that was acknowledged is lost.
 
+use super::mysql;
 use super::servers::*;
 use crate::database::*;
 use mysql_async::prelude::Queryable;
@@ -7,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 use stoa_model::Gtids;
+use stoa_model::site::DatabaseEngine;
 
 /// Who received most.
 async fn furthest(servers: &Servers, of: [InstanceId; 2]) -> (InstanceId, InstanceId) {
@@ -15,9 +17,8 @@ async fn furthest(servers: &Servers, of: [InstanceId; 2]) -> (InstanceId, Instan
     if one.holds() >= two.holds() { (first, second) } else { (second, first) }
 }
 
-#[tokio::test]
-async fn the_primary_is_killed_under_writers_and_comes_back_as_a_replica() {
-    let mut servers = Servers::replicating(3).await;
+async fn the_primary_is_killed_under_writers_and_comes_back_as_a_replica(engine: DatabaseEngine) {
+    let mut servers = Servers::replicating_of(engine, 3).await;
     servers.create_ledger().await;
     let mut acknowledged = Vec::new();
     let mut primary = ONE;
@@ -36,6 +37,10 @@ async fn the_primary_is_killed_under_writers_and_comes_back_as_a_replica() {
         acknowledged.extend(writers.acknowledged().await);
         let saved = salvage(primary, &servers.paths, user(), &position, term).await.unwrap();
         println!("{saved} transactions were saved");
+        if !engine.rewinds() {
+            discard(primary, &servers.paths).await.unwrap();
+            clone(&servers.server(primary), user(), &servers.server(heir), term).await.unwrap();
+        }
         servers.start(primary);
         servers.until(primary, "its recovery", |status| !status.writable).await;
         servers.follow(primary, heir, term).await;
@@ -46,6 +51,18 @@ async fn the_primary_is_killed_under_writers_and_comes_back_as_a_replica() {
         primary = heir;
     }
     println!("{} acknowledged writes, none lost", acknowledged.len());
+}
+
+#[tokio::test]
+async fn mariadbs_primary_is_killed_under_writers_and_comes_back_as_a_replica() {
+    the_primary_is_killed_under_writers_and_comes_back_as_a_replica(DatabaseEngine::Mariadb).await;
+}
+
+#[tokio::test]
+async fn mysqls_primary_is_killed_under_writers_and_is_made_anew_from_its_successor() {
+    if mysql::is_here() {
+        the_primary_is_killed_under_writers_and_comes_back_as_a_replica(DatabaseEngine::Mysql).await;
+    }
 }
 
 #[tokio::test]
@@ -66,9 +83,8 @@ async fn a_primary_that_is_killed_and_started_again_keeps_all_it_acknowledged() 
     servers.until_equal(&ledger, TWO).await;
 }
 
-#[tokio::test]
-async fn a_switchover_loses_nothing_and_goes_back_and_forth() {
-    let servers = Servers::replicating(2).await;
+async fn a_switchover_loses_nothing_and_goes_back_and_forth(engine: DatabaseEngine) {
+    let servers = Servers::replicating_of(engine, 2).await;
     servers.create_ledger().await;
     let mut acknowledged = Vec::new();
     let (mut from, mut to) = (ONE, TWO);
@@ -87,6 +103,20 @@ async fn a_switchover_loses_nothing_and_goes_back_and_forth() {
         assert_eq!(lost(&acknowledged, &ledger), Vec::<u64>::new(), "of {}", acknowledged.len());
         servers.until_equal(&ledger, from).await;
         std::mem::swap(&mut from, &mut to);
+    }
+    let error = promote(&servers.server(to), Term(1), false).await.unwrap_err();
+    assert!(matches!(error, DatabaseError::StaleTerm { asked: Term(1), .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_switchover_of_mariadb_loses_nothing_and_goes_back_and_forth() {
+    a_switchover_loses_nothing_and_goes_back_and_forth(DatabaseEngine::Mariadb).await;
+}
+
+#[tokio::test]
+async fn a_switchover_of_mysql_loses_nothing_and_goes_back_and_forth() {
+    if mysql::is_here() {
+        a_switchover_loses_nothing_and_goes_back_and_forth(DatabaseEngine::Mysql).await;
     }
 }
 
