@@ -45,6 +45,23 @@ fn reads_go_to_the_replica_and_always_see_their_own_writes() {
 }
 
 #[test]
+fn a_schema_that_was_just_created_can_be_logged_in_to_though_no_replica_has_it() {
+    let cluster = Cluster::start();
+    let splitter = Splitter::start(&cluster, Settings::default());
+    cluster.primary().sql("CREATE DATABASE late; GRANT ALL ON late.* TO app@'%'");
+    cluster.caught_up();
+    cluster
+        .replica()
+        .sql("STOP SLAVE SQL_THREAD; SET sql_log_bin=0; SET GLOBAL read_only=0; DROP DATABASE late");
+    for _ in 0..4 {
+        let mut client = splitter.connect_apart(splitter.options().db_name(Some("late")));
+        assert_eq!(client.one::<String>("/* stoa: primary */ SELECT DATABASE()"), "late");
+    }
+    let nowhere = Session::open(splitter.options().db_name(Some("nowhere")));
+    assert_eq!(code(&nowhere.unwrap_err()), 1044, "the primary says who may not");
+}
+
+#[test]
 fn transactions_locks_and_what_cannot_be_moved_stay_on_one_connection() {
     let cluster = Cluster::start();
     let splitter = Splitter::start(&cluster, Settings::default());

@@ -287,6 +287,7 @@ impl Session {
         };
         let mut target = self.target(&work, true);
         for _ in 0..2 {
+            let last = matches!(target, Target::Primary);
             match self.station(&work, target).await {
                 Ok(()) => {
                     let done = match self.compose(&work) {
@@ -298,7 +299,8 @@ impl Session {
                             self.leave();
                             return Ok(());
                         }
-                        Err(fault @ Fault::Refused(_)) => {
+                        // A replica may not have the schema yet that somebody has just created.
+                        Err(fault @ Fault::Refused(_)) if last => {
                             self.held = None;
                             return Err(Some(fault));
                         }
