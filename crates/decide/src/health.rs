@@ -2,6 +2,7 @@
 //! that it is started anew. Never stops what still serves.
 
 use crate::drain;
+use crate::failover;
 use crate::planner::{self, Planner};
 use crate::sight::Standing;
 use stoa_model::observed::{Health, Running};
@@ -68,7 +69,7 @@ fn unproven(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: Opti
     if plan.runs_outdated(id) {
         let because = format!("{id} was never healthy and runs as something no longer wanted: {why}");
         stop(plan, id, because);
-    } else if age > limit {
+    } else if age > limit && !waits_for_room(plan, id) {
         stop(plan, id, format!("{id} did not become healthy within {limit} of its start: {why}"));
     }
     let before = match running.crashes {
@@ -90,6 +91,9 @@ fn failing(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: &str)
     let others = all.filter(|other| *other != id && stays(other) && plan.sight().serves(*other));
     // A hanging replica serves nobody, and what may be writable in it holds up its primary.
     let replica = id.tier == Tier::Database && plan.roster.primary != Some(id);
+    if waits_for_room(plan, id) {
+        return;
+    }
     if others.count() == 0 && !replica {
         return;
     }
@@ -100,6 +104,13 @@ fn failing(plan: &mut Planner<'_>, id: InstanceId, running: &Running, why: &str)
         return;
     }
     stop(plan, id, because);
+}
+
+/// A replica whose disk is full answers nobody while it waits for room, and would do so again when it is started
+/// anew. Where its primary does not take writes yet, what may be writable in it comes first.
+fn waits_for_room(plan: &Planner<'_>, id: InstanceId) -> bool {
+    let primary = plan.roster.primary.filter(|primary| *primary != id && id.tier == Tier::Database);
+    primary.is_some_and(|primary| failover::leads(plan, primary)) && plan.sight().full(id).is_some()
 }
 
 fn hangs(plan: &Planner<'_>, id: InstanceId, running: &Running) -> bool {

@@ -97,6 +97,11 @@ impl<'a> Sight<'a> {
         }
     }
 
+    /// Why nothing more can be written where its data lies.
+    pub(crate) fn full(self, id: InstanceId) -> Option<&'a str> {
+        self.instance(id)?.full.as_deref()
+    }
+
     /// How a running process stands.
     pub(crate) fn standing(self, id: InstanceId, running: &'a Running) -> Standing<'a> {
         match &running.health {

@@ -52,6 +52,10 @@ pub struct InstanceObserved {
     pub process: ProcessState,
     /// Its data folder, for tiers that have one.
     pub data: DataState,
+    /// The disk of its data folder has no room: what is to be told of it. Looked at beside the server, which
+    /// may answer nothing while it waits for room.
+    #[serde(default)]
+    pub full: Option<String>,
     /// What its own protocol tells of it.
     pub detail: Detail,
 }
@@ -212,8 +216,6 @@ pub struct DatabaseStatus {
     pub version: String,
     /// Settings that are not as they were rendered, such as `sync_binlog is 0, not 1`.
     pub drift: Vec<String>,
-    /// It takes no writes although it may: the disk is full, and what the server says of it.
-    pub stalled: Option<String>,
     /// What it replicates from, when it does.
     pub replication: Option<Replication>,
 }

@@ -92,7 +92,9 @@ impl World {
             (_, None, Some(exited)) => ProcessState::Exited(exited.clone()),
             (_, None, None) => ProcessState::Absent,
         };
-        InstanceObserved { process, data, detail }
+        let full = id.tier == Tier::Database && self.full_until > self.now;
+        let full = full.then(|| "no space left on device".to_owned());
+        InstanceObserved { process, data, full, detail }
     }
 }
 

@@ -57,7 +57,6 @@ impl World {
             followers,
             version: "10.11.6-MariaDB".to_owned(),
             drift: Vec::new(),
-            stalled: (self.full_until > self.now).then(|| "no space left on device".to_owned()),
             replication,
         })
     }

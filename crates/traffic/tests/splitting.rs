@@ -4,7 +4,7 @@
 
 mod database;
 
-use database::{Cluster, DEADLINE, Session, Splitter, code, wait_until};
+use database::{Cluster, Session, Splitter, code};
 use mysql_async::Value;
 use stoa_traffic::sql::role::Settings;
 
@@ -334,49 +334,4 @@ fn whatever_order_sessions_change_their_state_in_none_sees_anothers() {
         assert_eq!(seen, *model, "session {who} at step {step} of seed {seed}");
     }
     assert_eq!(setup.one::<i64>("SELECT COUNT(*) FROM t WHERE who < 0 /* stoa: primary */"), 0);
-}
-
-#[test]
-fn what_every_write_sees_is_shown_by_the_primary_too() {
-    let cluster = Cluster::start();
-    let mut splitter = Splitter::start(&cluster, Settings { lag: DEADLINE, ..Settings::default() });
-    splitter.report_until(|report| {
-        let sql = report.sql.as_ref().unwrap();
-        sql.instances.len() == 2 && sql.instances.values().all(|one| one.lag_ms.is_some())
-    });
-    let mut client = splitter.connect();
-    client.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)");
-    client.exec("INSERT INTO t VALUES (1, 0)");
-    let global = "SELECT /* stoa: consistency=global */ v FROM t WHERE id = 1";
-    let reads = cluster.replica().count("select");
-    assert_eq!(client.one::<i32>(global), 0);
-    assert!(cluster.replica().count("select") > reads, "the read ran on the primary");
-    // Nobody acknowledges: the write waits in the primary's log, and the replica shows it.
-    cluster.primary().sql(
-        "SET GLOBAL rpl_semi_sync_master_wait_point = 'AFTER_SYNC', \
-         GLOBAL rpl_semi_sync_master_timeout = 600000, GLOBAL rpl_semi_sync_master_wait_no_slave = 1, \
-         GLOBAL rpl_semi_sync_master_enabled = 1",
-    );
-    let options = splitter.options();
-    let writer = std::thread::spawn(move || {
-        Session::open(options).unwrap().exec("UPDATE t SET v = 1 WHERE id = 1");
-    });
-    wait_until("the replica shows the write", || cluster.replica().sql("SELECT v FROM shop.t") == "1");
-    assert_eq!(cluster.primary().sql("SELECT v FROM shop.t"), "0");
-    for _ in 0..3 {
-        assert_eq!(client.one::<i32>(global), 0, "what the primary does not show may yet be lost");
-    }
-    assert_eq!(client.one::<i32>("SELECT /* stoa: replica */ v FROM t WHERE id = 1"), 1);
-    // A write from elsewhere, that no splitter was told of, is acknowledged: it is asked for.
-    cluster.primary().sql("SET GLOBAL rpl_semi_sync_master_enabled = 0");
-    writer.join().unwrap();
-    cluster.primary().sql("UPDATE shop.t SET v = 2");
-    let reads = cluster.replica().count("select");
-    assert_eq!(client.one::<i32>(global), 2);
-    assert!(cluster.replica().count("select") > reads, "the read ran on the primary");
-    // Longer than what is held back as a whole.
-    client.exec("CREATE TABLE long_rows (id INT PRIMARY KEY, v LONGTEXT)");
-    client.exec("INSERT INTO long_rows VALUES (1, REPEAT('x', 300000)), (2, REPEAT('y', 5))");
-    let rows: Vec<String> = client.rows("SELECT /* stoa: consistency=global */ v FROM long_rows ORDER BY id");
-    assert_eq!(rows.iter().map(String::len).collect::<Vec<_>>(), [300_000, 5]);
 }

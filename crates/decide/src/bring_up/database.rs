@@ -31,6 +31,7 @@ pub(crate) fn keep(plan: &mut Planner<'_>) {
     acknowledge::keep(plan);
     restart_one(plan);
     say_what_drifted(plan);
+    say_whose_disk_is_full(plan);
 }
 
 /// Whether the primary takes writes.
@@ -184,6 +185,16 @@ fn say_what_drifted(plan: &mut Planner<'_>) {
         if !status.drift.is_empty() {
             let until = format!("it is restarted, or set back by hand: {}", status.drift.join(", "));
             plan.wait(WaitKind::Limit, id, until);
+        }
+    }
+}
+
+/// A replica whose disk is full may not be able to say so. Of the primary it is a diagnosis.
+fn say_whose_disk_is_full(plan: &mut Planner<'_>) {
+    for id in plan.staying(Tier::Database) {
+        if let Some(what) = plan.sight().full(id).filter(|_| plan.roster.primary != Some(id)) {
+            let until = format!("its disk has room again, until then it falls behind: {what}");
+            plan.wait(WaitKind::Trouble, id, until);
         }
     }
 }

@@ -7,13 +7,15 @@
 use super::leader_status;
 use crate::planner::Planner;
 use stoa_model::cluster::{Degraded, Goal};
-use stoa_model::observed::{DataState, DatabaseStatus, Receiving};
+use stoa_model::observed::{DataState, DatabaseStatus, ProcessState, Receiving};
 use stoa_model::plan::WaitKind;
 use stoa_model::site::OnLostReplica;
 use stoa_model::{Action, Gtids, InstanceId, Millis, Tier};
 
 /// A replica that only lost its connection is back within this time.
 const PATIENCE: Millis = Millis::from_secs(3);
+/// A replica that ended so often in a row, never healthy in between, does not come back by itself.
+const GIVEN_UP: u32 = 5;
 /// A replica that lacks fewer transactions than this has caught up: the rest it gets while commits wait.
 const CAUGHT_UP: u64 = 1_000;
 
@@ -45,7 +47,7 @@ pub(crate) fn keep(plan: &mut Planner<'_>) {
     let late = plan.input.now.since(since) > PATIENCE;
     if wanted && policy == Some(OnLostReplica::Block) {
         if late && nobody_comes_back(plan, leader) {
-            degrade(plan, "no replica has data: the first is cloned from the primary");
+            degrade(plan, "no replica can come back: the first is cloned from the primary");
             switch(plan, leader, false, "a clone is not made of commits that wait");
             return;
         }
@@ -59,11 +61,22 @@ pub(crate) fn keep(plan: &mut Planner<'_>) {
     }
 }
 
-/// Whether no replica has any data, so that none can come back to acknowledge, as at a site's first start. A
-/// clone of a primary waits for its commits, which would wait for the clone.
+/// Whether a replica is to be cloned, as at a site's first start, and none can come back to acknowledge. A clone
+/// of a primary waits for its commits, which would wait for the clone.
 fn nobody_comes_back(plan: &Planner<'_>, leader: InstanceId) -> bool {
-    let others = plan.staying(Tier::Database).into_iter().filter(|id| *id != leader);
-    others.into_iter().all(|id| *plan.sight().data(id) == DataState::Absent)
+    let others: Vec<_> = plan.staying(Tier::Database).into_iter().filter(|id| *id != leader).collect();
+    let empty = |id: &InstanceId| *plan.sight().data(*id) == DataState::Absent;
+    others.iter().any(empty) && others.iter().all(|id| empty(id) || never_starts(plan, *id))
+}
+
+/// Whether a server with data is known to be down and not to come up: it was started again and again, or may not
+/// be started at all. Of one that runs, however badly, this is not known.
+fn never_starts(plan: &Planner<'_>, id: InstanceId) -> bool {
+    match (plan.sight().process(id), plan.sight().data(id)) {
+        (ProcessState::Exited(exited), _) if exited.crashes >= GIVEN_UP => true,
+        (ProcessState::Exited(_) | ProcessState::Absent, DataState::Foreign { .. }) => true,
+        _ => false,
+    }
 }
 
 /// From now on writes may be on the primary alone.

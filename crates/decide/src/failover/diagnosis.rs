@@ -53,6 +53,8 @@ pub(crate) enum Replica {
     Lagging(u64),
     /// It cannot go on by itself; what it says.
     Broken(String),
+    /// It cannot go on for want of room on its disk; what is known of that.
+    DiskFull(String),
     /// It tries to reach its primary, or was not told to yet.
     Joining,
     /// Its process ended.
@@ -122,8 +124,8 @@ pub(crate) fn diagnose(sight: Sight<'_>, roster: &Roster, primary: InstanceId) -
     if !others.is_empty() && status.writable {
         return Diagnosis::SplitBrain { others };
     }
-    if let Some(what) = &status.stalled {
-        return Diagnosis::DiskFull { what: what.clone() };
+    if let Some(what) = sight.full(primary) {
+        return Diagnosis::DiskFull { what: what.to_owned() };
     }
     match (status.writable, status.semi_sync) {
         (false, _) => Diagnosis::Starting,
@@ -219,11 +221,20 @@ fn hears(replication: &Replication, age: Millis) -> Option<bool> {
     }
 }
 
-/// How a replica stands.
+/// How a replica stands. One whose disk is full waits for room and may answer nothing meanwhile; whatever it
+/// lacks, it gets no better by what else would be done about it.
 pub(crate) fn of_replica(sight: Sight<'_>, id: InstanceId) -> Replica {
     if sight.is_down(id) {
         return Replica::Down;
     }
+    match (seen_of_replica(sight, id), sight.full(id)) {
+        (Replica::Well, _) => Replica::Well,
+        (_, Some(what)) => Replica::DiskFull(what.to_owned()),
+        (stands, None) => stands,
+    }
+}
+
+fn seen_of_replica(sight: Sight<'_>, id: InstanceId) -> Replica {
     let Some(status) = sight.answer(id) else { return Replica::Unknown };
     let Some(replication) = &status.replication else { return Replica::Joining };
     match (&replication.error, replication.lag_seconds) {

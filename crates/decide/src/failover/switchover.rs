@@ -105,11 +105,16 @@ fn fit(plan: &Planner<'_>, id: InstanceId) -> Result<(), String> {
     if !plan.sight().is_healthy(id) {
         return Err(format!("{id} is not healthy"));
     }
+    if let Some(what) = plan.sight().full(id) {
+        return Err(format!("{id} has no room to take writes: {what}"));
+    }
     match diagnosis::of_replica(plan.sight(), id) {
         Replica::Well => Ok(()),
         Replica::Lagging(lag) => Err(format!("{id} is {lag} s behind")),
         Replica::Broken(why) => Err(format!("the replication of {id} is broken: {why}")),
-        Replica::Joining | Replica::Down | Replica::Unknown => Err(format!("{id} does not replicate")),
+        Replica::Joining | Replica::Down | Replica::Unknown | Replica::DiskFull(_) => {
+            Err(format!("{id} does not replicate"))
+        }
     }
 }
 

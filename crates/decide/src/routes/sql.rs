@@ -77,6 +77,8 @@ fn replica(plan: &Planner<'_>, id: InstanceId) -> Option<Route> {
         Replica::Well | Replica::Lagging(_) if fetches && replication.lag_seconds.is_some() => {
             Some(route(id, running, "it replicates"))
         }
+        // It falls behind, and does not come back by itself.
+        Replica::DiskFull(_) => None,
         // While its primary is gone it goes on answering what it was sent before.
         _ if replication.applying => same.cloned(),
         _ => None,

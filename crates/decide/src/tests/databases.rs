@@ -138,3 +138,55 @@ fn a_restart_waits_until_the_others_are_well() {
     assert_eq!(verbs(&scene, "stop"), Vec::<String>::new());
     scene.settle();
 }
+
+/// A replica that waits for room on its disk, and whether it answers meanwhile.
+fn replica_without_room(answers: bool) -> Scene {
+    let mut scene = Scene::settled();
+    scene.seen("database-2").full = Some("the disk is full: 3 MB are left".to_owned());
+    if !answers {
+        scene.fails("database-2", 40, 40_000);
+    }
+    scene
+}
+
+#[test]
+fn a_replica_whose_disk_is_full_is_told_of_and_not_started_again() {
+    for (full, stopped) in [(false, true), (true, false)] {
+        let mut scene = replica_without_room(false);
+        if !full {
+            scene.seen("database-2").full = None;
+        }
+        assert_eq!(verbs(&scene, "stop"), if stopped { vec!["stop database-2"] } else { vec![] });
+        let told = scene.waits(WaitKind::Trouble, "database-2").contains("3 MB are left");
+        assert_eq!(told, full);
+    }
+    // It would be started on the same disk.
+    let mut scene = replica_without_room(false);
+    let started = scene.now - Millis(600_000);
+    let running = scene.running(id("database-2"));
+    (running.started, running.health) = (started, Health::Unproven(None));
+    assert_eq!(verbs(&scene, "stop"), Vec::<String>::new());
+    // What may be writable in it comes first.
+    let mut scene = replica_without_room(false);
+    scene.status(id("database-1")).writable = false;
+    assert_eq!(verbs(&scene, "stop"), ["stop database-2"]);
+}
+
+#[test]
+fn a_replica_whose_disk_is_full_is_read_from_while_it_keeps_up_and_never_made_anew() {
+    let routed = |scene: &Scene| !scene.plan().routes.sql.replicas.is_empty();
+    let mut scene = replica_without_room(true);
+    assert!(routed(&scene));
+    scene.status(id("database-2")).replication.as_mut().unwrap().lag_seconds = Some(90);
+    assert!(!routed(&scene), "it lags, and will not catch up");
+    let replication = scene.status(id("database-2")).replication.as_mut().unwrap();
+    (replication.applying, replication.error) = (false, Some("Error writing file".to_owned()));
+    assert!(!routed(&scene));
+    for _ in 0..5 {
+        scene.pass(20_000);
+        let replication = scene.status(id("database-2")).replication.as_mut().unwrap();
+        (replication.applying, replication.error) = (false, Some("Error writing file".to_owned()));
+        scene.turn();
+    }
+    assert!(scene.roster.database.astray.is_empty(), "there is no room for another copy either");
+}

@@ -2,7 +2,7 @@
 
 use super::scene::{Scene, id};
 use stoa_model::cluster::{SwitchoverOrder, SwitchoverState};
-use stoa_model::observed::{DataState, ProcessState, Receiving};
+use stoa_model::observed::{DataState, Health, ProcessState, Receiving};
 use stoa_model::site::{DatabaseEngine, OnLostReplica};
 use stoa_model::{Millis, Term};
 
@@ -234,11 +234,67 @@ fn where_no_replica_has_data_writes_go_on_until_the_first_is_cloned() {
         assert!(second > 2 || scene.roster.database.degraded.is_none(), "after {second} s");
     }
     let degraded = scene.roster.database.degraded.clone().unwrap();
-    assert!(degraded.because.starts_with("no replica has data"), "{degraded:?}");
+    assert!(degraded.because.starts_with("no replica can come back"), "{degraded:?}");
     assert!(!scene.status(id("database-1")).semi_sync.enabled);
     scene.settle();
     assert!(scene.roster.database.degraded.is_none());
     assert!(scene.status(id("database-1")).semi_sync.enabled);
+}
+
+/// It has ended just now, whatever was done since it ended last.
+fn ends(scene: &mut Scene, replica: &str, crashes: u32) {
+    let now = scene.now;
+    match &mut scene.seen(replica).process {
+        ProcessState::Exited(exited) => (exited.at, exited.crashes) = (now, crashes),
+        _ => scene.died(replica, crashes),
+    }
+}
+
+#[test]
+fn a_replica_that_never_starts_does_not_keep_another_from_being_cloned() {
+    type Sight = fn(&mut Scene);
+    let foreign =
+        || DataState::Foreign { found: "MariaDB 99".to_owned(), installed: "MariaDB 10".to_owned() };
+    // What is seen of the one with data, whether the other has none, and whether writes go on alone.
+    let cases: [(&str, Sight, bool, bool); 8] = [
+        ("it ended again and again", |s| ends(s, "database-2", 5), true, true),
+        ("again and again, and nothing is to be cloned", |s| ends(s, "database-2", 5), false, false),
+        ("it ended once", |s| ends(s, "database-2", 1), true, false),
+        ("it was stopped", |s| s.seen("database-2").process = ProcessState::Absent, true, false),
+        (
+            "it is not known whether it runs",
+            |s| s.seen("database-2").process = ProcessState::Unknown,
+            true,
+            false,
+        ),
+        (
+            "it runs and is not healthy yet",
+            |s| s.running(id("database-2")).health = Health::Unproven(None),
+            true,
+            false,
+        ),
+        ("it hangs", |s| s.fails("database-2", 40, 40_000), true, false),
+        ("its data may not be started on", |s| ends(s, "database-2", 1), true, true),
+    ];
+    for (what, see, empty, degrades) in cases {
+        let mut scene = three();
+        for second in 1..=6 {
+            // Nothing comes of what is done about them.
+            see(&mut scene);
+            if !matches!(scene.seen("database-2").process, ProcessState::Exited(_)) {
+                scene.status(id("database-2")).replication = None;
+            } else if what.starts_with("its data") {
+                scene.seen("database-2").data = foreign();
+            }
+            scene.trace(id("database-3")).process = ProcessState::Absent;
+            scene.seen("database-3").data = if empty { DataState::Absent } else { DataState::Ready };
+            scene.pass(1_000);
+            scene.turn();
+            assert!(second > 2 || scene.roster.database.degraded.is_none(), "{what}: after {second} s");
+        }
+        assert_eq!(scene.roster.database.degraded.is_some(), degrades, "{what}");
+        assert_eq!(scene.status(id("database-1")).semi_sync.enabled, !degrades, "{what}");
+    }
 }
 
 #[test]

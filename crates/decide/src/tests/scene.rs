@@ -257,8 +257,12 @@ impl Scene {
     }
 
     pub(super) fn trace(&mut self, instance: InstanceId) -> &mut InstanceObserved {
-        let nothing =
-            InstanceObserved { process: ProcessState::Absent, data: DataState::Absent, detail: Detail::None };
+        let nothing = InstanceObserved {
+            process: ProcessState::Absent,
+            data: DataState::Absent,
+            full: None,
+            detail: Detail::None,
+        };
         self.host.instances.entry(instance).or_insert(nothing)
     }
 

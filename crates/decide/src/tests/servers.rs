@@ -127,7 +127,6 @@ pub(super) fn restarted(instance: InstanceId, before: Option<DatabaseStatus>) ->
         followers: BTreeSet::new(),
         version: "10.11.6-MariaDB".to_owned(),
         drift: Vec::new(),
-        stalled: None,
         replication: None,
     };
     let mut status = DatabaseStatus { writable: false, received: None, ..before.unwrap_or(fresh) };

@@ -222,7 +222,10 @@ impl View<'_> {
                 }
                 match &running.health {
                     Health::Unproven(why) => (InstanceState::Starting, why.clone()),
-                    Health::Failing { why, .. } => (InstanceState::Unhealthy, Some(why.clone())),
+                    // Waiting for room it may answer nothing; that is not what is to be mended.
+                    Health::Failing { why, .. } => {
+                        (InstanceState::Unhealthy, Some(seen.full.as_ref().unwrap_or(why).clone()))
+                    }
                     Health::Healthy { .. } => self.serving(id, seen),
                 }
             }
@@ -258,11 +261,12 @@ impl View<'_> {
         match &status.replication {
             None => (InstanceState::Starting, Some("does not replicate yet".to_owned())),
             Some(replication) if replication.runs() => {
-                let lag = replication.lag_seconds.filter(|lag| *lag > 0);
-                (InstanceState::Serving, lag.map(|lag| format!("{lag} s behind")))
+                let lag = replication.lag_seconds.filter(|lag| *lag > 0).map(|lag| format!("{lag} s behind"));
+                let notes: Vec<_> = lag.into_iter().chain(seen.full.clone()).collect();
+                (InstanceState::Serving, (!notes.is_empty()).then(|| notes.join("; ")))
             }
             Some(replication) => {
-                let why = replication.error.clone();
+                let why = seen.full.clone().or_else(|| replication.error.clone());
                 (
                     InstanceState::Unhealthy,
                     Some(why.unwrap_or_else(|| "replication is not connected".to_owned())),

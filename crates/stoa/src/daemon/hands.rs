@@ -133,18 +133,20 @@ impl Hands {
         for (id, process) in self.processes.observe() {
             let detail = self.detail(id, &process);
             let data = DataState::Unknown;
-            instances.insert(id, InstanceObserved { process, data, detail });
+            instances.insert(id, InstanceObserved { process, data, full: None, detail });
         }
         for id in self.data_folders() {
             let absent = InstanceObserved {
                 process: ProcessState::Absent,
                 data: DataState::Unknown,
+                full: None,
                 detail: Detail::None,
             };
             instances.entry(id).or_insert(absent);
         }
         for (id, seen) in instances.iter_mut().filter(|(id, _)| id.tier == Tier::Database) {
             seen.data = self.checks.data_state(*id).await;
+            seen.full = database::data::full(&self.paths.data(*id));
         }
         Look {
             releases: app::build::observe(&self.paths),

@@ -71,7 +71,7 @@ async fn nothing_runs(paths: &Paths, intent: &Intent, roster: &Roster) -> Observ
             Some(installed) => database::data::state(&paths.data(id), installed),
             None => DataState::Unknown,
         };
-        InstanceObserved { process: ProcessState::Absent, data, detail: Detail::None }
+        InstanceObserved { process: ProcessState::Absent, data, full: None, detail: Detail::None }
     };
     let host = HostObserved {
         at: clock::now(),

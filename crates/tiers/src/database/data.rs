@@ -18,6 +18,9 @@ const MARKER: &str = "stoa.json";
 /// In a data folder whose next start takes back what the server had not committed.
 const REWIND: &str = "stoa-rewind";
 
+/// With less room than this, a disk counts as full: the server may not be able to note what it does.
+const FULL: u64 = 16 << 20;
+
 /// The installed server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
@@ -58,6 +61,13 @@ pub async fn installed(instance: InstanceId, engine: DatabaseEngine) -> Result<I
         said: format!("it says {text:?}"),
     })?;
     Ok(Installed { engine, program, version })
+}
+
+/// Why nothing more can be written where `folder` lies; none where there is room, or it cannot be told.
+pub fn full(folder: &Path) -> Option<String> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    (free < FULL).then(|| format!("the disk of {} is full: {} MB are left", folder.display(), free >> 20))
 }
 
 /// What lies in `folder`, and whether the installed server may be started on it.

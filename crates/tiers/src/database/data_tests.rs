@@ -61,3 +61,12 @@ fn versions_compare_as_numbers() {
     assert!(parse("11.4") > parse("10.11"));
     assert_eq!(Version::parse("x"), None);
 }
+
+#[test]
+fn a_disk_without_room_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(full(folder.path()), None);
+    assert_eq!(full(&folder.path().join("not-made-yet")), None);
+    // The kernel's own file system has room for nothing.
+    assert_eq!(full(Path::new("/proc")), Some("the disk of /proc is full: 0 MB are left".to_owned()));
+}

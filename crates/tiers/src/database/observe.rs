@@ -7,7 +7,6 @@ use super::{DatabaseError, Server, drift};
 use mysql_async::Row;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stoa_model::gtid::Origin;
@@ -24,9 +23,6 @@ pub const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A question that is still open after this is given up with its connection.
 const HANGS: Duration = Duration::from_secs(3600);
-
-/// With less room than this, a disk counts as full: the server may not be able to note what it does.
-const FULL: u64 = 16 << 20;
 
 /// ER_SPECIFIC_ACCESS_DENIED_ERROR.
 const ACCESS_DENIED: u16 = 1227;
@@ -118,7 +114,7 @@ impl Line {
             why: "the question was lost".to_owned(),
             code: None,
         })??;
-        let mut status = status(&answer, server.spec, &server.paths.data(server.instance))?;
+        let mut status = status(&answer, server.spec)?;
         if let Some(replication) = &mut status.replication {
             replication.heard = self.hear(answer.client.words(), &answer.sets, replication.receiving);
         }
@@ -209,7 +205,7 @@ fn facts(engine: DatabaseEngine) -> String {
     }
 }
 
-fn status(answer: &Answer, spec: &DatabaseSpec, data: &Path) -> Result<DatabaseStatus, DatabaseError> {
+fn status(answer: &Answer, spec: &DatabaseSpec) -> Result<DatabaseStatus, DatabaseError> {
     let Answer { sets, client } = answer;
     let words = client.words();
     let [facts, counters, replicas, variables, followers] = sets.as_slice() else {
@@ -257,20 +253,12 @@ fn status(answer: &Answer, spec: &DatabaseSpec, data: &Path) -> Result<DatabaseS
         followers: followers.iter().filter_map(|row| server_id(words, row)).collect::<BTreeSet<u32>>(),
         version: facts.get_opt::<String, _>("@@version").and_then(Result::ok).unwrap_or_default(),
         drift: drift::of(&variables, spec),
-        stalled: full(data),
         replication: replica.map(|row| replication(client, row)).transpose()?,
     })
 }
 
 fn server_id(words: &Words, row: &Row) -> Option<u32> {
     u32::try_from(number(row, words.replica_id)?).ok()
-}
-
-/// The disk on which the data lies has no room; the server cannot say so of itself.
-fn full(data: &Path) -> Option<String> {
-    let found = rustix::fs::statvfs(data).ok()?;
-    let free = found.f_bavail.saturating_mul(found.f_frsize);
-    (free < FULL).then(|| format!("the disk of {} is full: {} MB are left", data.display(), free >> 20))
 }
 
 fn replication(client: &Client, row: &Row) -> Result<Replication, DatabaseError> {

@@ -1,11 +1,23 @@
-//! Never a panic, and never another verdict because the bytes were split.
+//! Never a panic, never another verdict because the bytes were split, and what passes is what came.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use stoa_traffic::sql::wire::proving::{command, packets};
+use stoa_traffic::sql::wire::compress::Method;
+use stoa_traffic::sql::wire::proving::{command, compressed, packets};
 
-fuzz_target!(|input: (u64, u8, usize, &[u8])| {
-    let (capabilities, shift, cut, bytes) = input;
-    assert_eq!(packets(bytes, &[cut], shift), packets(bytes, &[], shift));
+fuzz_target!(|input: (u64, u8, [u16; 3], &[u8])| {
+    let (capabilities, shift, cuts, bytes) = input;
+    let cuts = cuts.map(usize::from);
+    let every: Vec<usize> = (0..bytes.len().min(512)).collect();
+    let whole = packets(bytes, &[], shift);
+    assert_eq!(packets(bytes, &cuts, shift), whole);
+    assert_eq!(packets(bytes, &every, shift), whole);
     let _ = command(bytes, capabilities);
+    // Costly beside all the rest.
+    let method = match shift % 16 {
+        0 => Method::Zlib,
+        1 => Method::Zstd { level: 1 },
+        _ => return,
+    };
+    assert_eq!(compressed(bytes, &cuts, method), compressed(bytes, &[], method));
 });

@@ -1,8 +1,9 @@
 //! Asks the primary how far it is, for reads that have to see every write acknowledged before they began, and
 //! whether it shows its own readers yet what such a read has seen on a replica.
 //!
-//! One question at a time: whoever comes while it is under way waits for the next, so that no answer is older
-//! than the reads it is for, and many reads share one.
+//! One question of each kind at a time: whoever comes while it is under way waits for the next, so that no
+//! answer is older than the reads it is for, and many reads share one. Each kind has a connection of its own:
+//! what the primary shows is asked under a lock of its log, for which only those shall wait who ask it.
 
 use super::backend::{Link, OpenError};
 use super::pool::Slot;
@@ -30,9 +31,10 @@ const EXECUTED: &str = "SELECT REPLACE(@@global.gtid_executed, '\\n', '')";
 pub(crate) struct Asker {
     /// How far the primary is.
     far: RefCell<Vec<oneshot::Sender<Position>>>,
+    far_asked: Notify,
     /// When it shows all of this.
     shown: RefCell<Vec<(Position, oneshot::Sender<()>)>>,
-    asked: Notify,
+    shown_asked: Notify,
 }
 
 /// A connection to the primary.
@@ -58,7 +60,7 @@ impl Asker {
     pub(crate) async fn position(&self) -> Option<Position> {
         let (sender, receiver) = oneshot::channel();
         self.far.borrow_mut().push(sender);
-        self.asked.notify_one();
+        self.far_asked.notify_one();
         receiver.await.ok()
     }
 
@@ -66,73 +68,71 @@ impl Asker {
     pub(crate) async fn until_shown(&self, position: Position) {
         let (sender, receiver) = oneshot::channel();
         self.shown.borrow_mut().push((position, sender));
-        self.asked.notify_one();
+        self.shown_asked.notify_one();
         // The other end is only dropped with the thread, or where nobody waits any more.
         let _ = receiver.await;
     }
 
-    async fn wait(&self, pause: Duration) {
+    async fn wait_for_shown(&self, pause: Duration) {
         self.shown.borrow_mut().retain(|(_, reader)| !reader.is_closed());
         if self.shown.borrow().is_empty() {
-            self.asked.notified().await;
+            self.shown_asked.notified().await;
         } else {
             // Asked again in any case.
-            let _ = tokio::time::timeout(pause, self.asked.notified()).await;
+            let _ = tokio::time::timeout(pause, self.shown_asked.notified()).await;
         }
     }
 }
 
-/// Answers for ever, on a connection of its own.
-pub(crate) async fn answer(worker: Rc<Worker>) {
+/// Says for ever how far the primary is, on a connection of its own.
+pub(crate) async fn tell_position(worker: Rc<Worker>) {
+    let mut open: Option<Primary> = None;
+    loop {
+        worker.asker.far_asked.notified().await;
+        // They are told that nobody can tell where this comes to nothing.
+        let readers = worker.asker.far.take();
+        if !readers.is_empty() {
+            in_time(&worker, &mut open, async |primary| primary.tell(&worker, readers).await).await;
+        }
+    }
+}
+
+/// Says for ever what the primary shows, likewise.
+pub(crate) async fn tell_shown(worker: Rc<Worker>) {
     let mut open: Option<Primary> = None;
     let mut pause = OFTEN;
     loop {
-        worker.asker.wait(pause).await;
-        // A connection to a former primary tells of the past.
-        open = open.filter(|primary| primary.is_current(&worker));
-        let done = tokio::time::timeout(PATIENCE, serve(&worker, &mut open)).await;
-        pause = match done {
-            Ok(Ok(())) if open.is_some() => OFTEN,
-            // There is no primary at present.
-            Ok(Ok(())) => SELDOM,
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "the primary does not say how far it is");
-                open = None;
-                SELDOM
-            }
-            Err(_) => {
-                open = None;
-                SELDOM
-            }
-        };
+        worker.asker.wait_for_shown(pause).await;
+        if !worker.asker.shown.borrow().is_empty() {
+            in_time(&worker, &mut open, async |primary| primary.tell_shown(&worker).await).await;
+        }
+        pause = if open.is_some() { OFTEN } else { SELDOM };
     }
 }
 
-async fn serve(worker: &Worker, open: &mut Option<Primary>) -> Result<(), OpenError> {
-    let far = worker.asker.far.take();
-    if open.is_none() {
-        *open = Primary::open(worker).await?;
+/// Has `question` asked of the primary there is. The connection is kept where it answers in time.
+async fn in_time(
+    worker: &Worker,
+    open: &mut Option<Primary>,
+    question: impl AsyncFnOnce(&mut Primary) -> Result<(), OpenError>,
+) {
+    // A connection to a former primary tells of the past.
+    let known = open.take().filter(|primary| primary.is_current(worker));
+    let asked = async {
+        let opened = match known {
+            Some(primary) => Some(primary),
+            None => Primary::open(worker).await?,
+        };
+        // There may be none at present.
+        let Some(mut primary) = opened else { return Ok(None) };
+        question(&mut primary).await?;
+        Ok::<_, OpenError>(Some(primary))
+    };
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(primary)) => *open = primary,
+        Ok(Err(error)) => tracing::debug!(%error, "the primary does not say how far it is"),
+        Err(_) => tracing::debug!("the primary does not say in time how far it is"),
     }
-    let Some(primary) = open else { return Ok(()) };
-    if !far.is_empty() {
-        let position = written(&mut primary.link, worker.shared.is_mysql()).await?;
-        // Whoever became the primary meanwhile may have written more.
-        if let Some(position) = position.filter(|_| primary.is_current(worker)) {
-            for reader in far {
-                // One that has gone needs no answer.
-                let _ = reader.send(position.clone());
-            }
-        }
-    }
-    if !worker.asker.shown.borrow().is_empty() {
-        primary.look(worker).await?;
-        let applied = &primary.slot.upstream.applied;
-        let mut waiting = worker.asker.shown.borrow_mut();
-        for (_, reader) in waiting.extract_if(.., |(position, _)| applied.covers(position)) {
-            let _ = reader.send(());
-        }
-    }
-    Ok(())
 }
 
 impl Primary {
@@ -150,6 +150,32 @@ impl Primary {
         let routed = worker.routed();
         let primary = routed.primary.as_ref();
         self.epoch == self.slot.epoch() && primary.is_some_and(|primary| Rc::ptr_eq(primary, &self.slot))
+    }
+
+    async fn tell(
+        &mut self,
+        worker: &Worker,
+        readers: Vec<oneshot::Sender<Position>>,
+    ) -> Result<(), OpenError> {
+        let position = written(&mut self.link, worker.shared.is_mysql()).await?;
+        // Whoever became the primary meanwhile may have written more.
+        if let Some(position) = position.filter(|_| self.is_current(worker)) {
+            for reader in readers {
+                // One that has gone needs no answer.
+                let _ = reader.send(position.clone());
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_shown(&mut self, worker: &Worker) -> Result<(), OpenError> {
+        self.look(worker).await?;
+        let applied = &self.slot.upstream.applied;
+        let mut waiting = worker.asker.shown.borrow_mut();
+        for (_, reader) in waiting.extract_if(.., |(position, _)| applied.covers(position)) {
+            let _ = reader.send(());
+        }
+        Ok(())
     }
 
     /// Takes down what it shows to those who read there.

@@ -227,6 +227,17 @@ struct Fold<'t, O: Out> {
     rows: Rows<O::Mark>,
     /// Before a sign that may belong to a number.
     sign: Option<O::Mark>,
+    /// As it was before a word that the string behind it makes a part of itself: `_utf8mb4'…'`.
+    introducer: Option<Before<O::Mark>>,
+}
+
+/// What a word may have changed.
+#[derive(Clone, Copy)]
+struct Before<M> {
+    out: M,
+    list: Option<List<M>>,
+    chain: Chain<M>,
+    sign: Option<M>,
 }
 
 impl<'t, O: Out> Fold<'t, O> {
@@ -242,6 +253,7 @@ impl<'t, O: Out> Fold<'t, O> {
             chain: Chain::None,
             rows: Rows::None,
             sign: None,
+            introducer: None,
         }
     }
 
@@ -271,7 +283,7 @@ impl<'t, O: Out> Fold<'t, O> {
             self.begin();
         }
         self.depth(token.kind);
-        if !self.is_in_other_row(token) && !self.is_introducer(token) {
+        if !self.is_in_other_row(token) {
             self.take(token);
         }
         self.row_ends(token.kind);
@@ -283,6 +295,7 @@ impl<'t, O: Out> Fold<'t, O> {
     fn begin(&mut self) {
         (self.last, self.depth, self.inserts) = (Token::NONE, 0, false);
         (self.list, self.chain, self.rows, self.sign) = (None, Chain::None, Rows::None, None);
+        self.introducer = None;
     }
 
     fn depth(&mut self, kind: TokenKind) {
@@ -320,17 +333,13 @@ impl<'t, O: Out> Fold<'t, O> {
         self.depth = self.depth.saturating_sub(1);
     }
 
-    /// `_utf8mb4'…'`: a part of the literal behind it.
-    fn is_introducer(&self, token: Token) -> bool {
-        token.kind == TokenKind::Word
-            && self.text.get(token.start) == Some(&b'_')
-            && matches!(
-                self.text.get(token.end..).unwrap_or_default().trim_ascii_start().first(),
-                Some(b'\'' | b'"')
-            )
-    }
-
     fn take(&mut self, token: Token) {
+        if let Some(before) = self.introducer.take()
+            && token.kind == TokenKind::String
+        {
+            self.out.back(before.out);
+            (self.list, self.chain, self.sign) = (before.list, before.chain, before.sign);
+        }
         match token.kind {
             TokenKind::String | TokenKind::Number | TokenKind::Placeholder => self.literal(token),
             TokenKind::Open => self.open(token),
@@ -412,6 +421,10 @@ impl<'t, O: Out> Fold<'t, O> {
         let first = self.last.kind == TokenKind::End;
         let calls = token.call != Call::Unknown && self.text.get(token.end) == Some(&b'(');
         let piece = token.of(self.text);
+        if piece.first() == Some(&b'_') && self.last.kind != TokenKind::Dot {
+            let (list, chain, sign) = (self.list, self.chain, self.sign);
+            self.introducer = Some(Before { out: self.out.mark(), list, chain, sign });
+        }
         self.inserts |= first && matches!(token.word, Word::Insert | Word::Replace | Word::Values);
         let of_values = matches!(token.word, Word::Values | Word::Value);
         if self.inserts && of_values && matches!(self.rows, Rows::None) {

@@ -158,7 +158,8 @@ impl Worker {
             _ => return,
         }
         let tasks = [
-            tokio::task::spawn_local(asker::answer(self.clone())),
+            tokio::task::spawn_local(asker::tell_position(self.clone())),
+            tokio::task::spawn_local(asker::tell_shown(self.clone())),
             tokio::task::spawn_local(listener::tcp(tcp, self.clone())),
             tokio::task::spawn_local(listener::unix(unix, self.clone())),
             tokio::task::spawn_local(self.clone().sweep()),

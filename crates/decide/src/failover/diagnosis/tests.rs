@@ -84,7 +84,7 @@ const SIGHTS: [(&str, Change, &str); 14] = [
         "Unknown",
     ),
     ("a replica's thread is stopped", |s| replication(s).receiving = Receiving::Stopped, "Fine"),
-    ("its disk is full", |s| s.status(id("database-1")).stalled = Some("no space".to_owned()), "DiskFull"),
+    ("its disk is full", |s| s.seen("database-1").full = Some("no space".to_owned()), "DiskFull"),
     (
         "commits wait for nobody",
         |s| {
@@ -131,11 +131,24 @@ fn replicas_have_theirs() {
             Replica::Broken("duplicate key".to_owned()),
         ),
     ];
+    let seen = |scene: &Scene| {
+        let observed = scene.observed();
+        let input = scene.input(&observed);
+        of_replica(Sight { input: &input }, id("database-2"))
+    };
     for (change, expected) in table {
         let mut scene = Scene::settled();
         change(scene.status(id("database-2")));
-        let observed = scene.observed();
-        let input = scene.input(&observed);
-        assert_eq!(of_replica(Sight { input: &input }, id("database-2")), expected);
+        assert_eq!(seen(&scene), expected);
+        // Whatever it lacks, it lacks room first.
+        scene.seen("database-2").full = Some("no space".to_owned());
+        let waits = Replica::DiskFull("no space".to_owned());
+        assert_eq!(seen(&scene), if expected == Replica::Well { Replica::Well } else { waits });
     }
+    let mut scene = Scene::settled();
+    scene.seen("database-2").full = Some("no space".to_owned());
+    scene.seen("database-2").detail = Detail::None;
+    assert_eq!(seen(&scene), Replica::DiskFull("no space".to_owned()), "it answers nothing");
+    scene.died("database-2", 0);
+    assert_eq!(seen(&scene), Replica::Down);
 }

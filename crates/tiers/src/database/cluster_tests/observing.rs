@@ -17,7 +17,7 @@ async fn a_server_tells_everything_of_itself() {
     assert_eq!(primary.semi_sync, SemiSync { enabled: true, acknowledging: 2, ..SemiSync::default() });
     assert_eq!(primary.followers, BTreeSet::from([2, 3]));
     assert_eq!((primary.term, &primary.replication, &primary.received), (Term(1), &None, &None));
-    assert_eq!((&primary.origin, &primary.stalled), (&Origin::Server(1), &None));
+    assert_eq!(&primary.origin, &Origin::Server(1));
     assert_eq!(primary.drift, Vec::<String>::new());
     assert!(primary.version.contains("MariaDB"), "{}", primary.version);
 

@@ -142,6 +142,11 @@ impl<'t> Cursor<'t> {
         })
     }
 
+    /// What follows the token that is looked at.
+    pub(super) fn peek(&self) -> Token {
+        self.lexer.clone().find(|token| token.kind != TokenKind::Hint)
+    }
+
     /// Whether the statement is over.
     pub(super) fn over(&self) -> bool {
         matches!(self.token.kind, TokenKind::End | TokenKind::Semicolon | TokenKind::Broken)

@@ -81,7 +81,7 @@ impl<'t> Assignments<'t> {
         let mut lexer = Lexer::new(text, dialect);
         let token = lexer.token();
         let mut all = Self { text, lexer, token, scope: Scope::Session, over: true };
-        while matches!(all.token.kind, TokenKind::Hint | TokenKind::Versioned) {
+        if is_comment(&all.token) {
             all.bump();
         }
         if all.token.word == Word::Set {
@@ -94,20 +94,17 @@ impl<'t> Assignments<'t> {
         all
     }
 
-    /// Goes to the next token that is no comment.
+    /// Goes to the next token that is no comment, up to the end of the statement.
     fn bump(&mut self) {
-        loop {
-            self.token = self.lexer.token();
-            if !matches!(self.token.kind, TokenKind::Hint | TokenKind::Versioned) {
-                return;
-            }
+        if !self.at_end() {
+            self.token = self.lexer.find(|token| !is_comment(token));
         }
     }
 
     /// Whether an assignment sign follows the word that is looked at, which then is a variable's name.
     fn is_assigned(&self) -> bool {
-        let rest = self.text.get(self.token.end..).unwrap_or_default().trim_ascii_start();
-        rest.first() == Some(&b'=') || rest.starts_with(b":=")
+        let next = self.lexer.clone().find(|token| !is_comment(token));
+        matches!(next.kind, TokenKind::Equal | TokenKind::Assign)
     }
 
     /// Whether this text is a list of settings at all.
@@ -246,7 +243,10 @@ impl<'t> Assignments<'t> {
                 _ => {}
             }
             tokens += 1;
-            let signed = tokens == 2 && first.kind == TokenKind::Sign && self.token.kind == TokenKind::Number;
+            let signed = tokens == 2
+                && first.kind == TokenKind::Sign
+                && self.token.kind == TokenKind::Number
+                && first.end == self.token.start;
             let written = self.text.get(first.start..self.token.end).unwrap_or_default();
             if signed {
                 value = Value::Word(written);
@@ -275,6 +275,10 @@ impl<'t> Iterator for Assignments<'t> {
         self.bump();
         Some(one)
     }
+}
+
+fn is_comment(token: &Token) -> bool {
+    matches!(token.kind, TokenKind::Hint | TokenKind::Versioned)
 }
 
 fn plain_value(token: Token, text: &[u8]) -> Value<'_> {

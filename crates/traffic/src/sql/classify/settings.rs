@@ -5,7 +5,7 @@ use super::cursor::Cursor;
 use super::set::{Assignment, Assignments, Scope, Value};
 use super::statement::{Kind, Reason, Switch, Transaction};
 use super::{Effects, hint};
-use crate::sql::lexer::{Lexer, TokenKind, Word};
+use crate::sql::lexer::{TokenKind, Word};
 
 /// Session variables that belong to one connection: set elsewhere, they would mean something else.
 const UNMOVABLE: &[&str] = &[
@@ -151,10 +151,9 @@ impl Cursor<'_> {
 
     /// `SET SESSION TRANSACTION …`; false, and nothing gone over, where it is something else.
     fn transaction_of_scope(&mut self) -> bool {
-        let mut lexer = Lexer::new(self.text.get(self.token.start..).unwrap_or_default(), &self.dialect);
-        let (scope, next) = (lexer.token().word, lexer.token());
+        let scope = self.word();
         let scoped = matches!(scope, Word::Session | Word::Local | Word::Global);
-        if !scoped || next.word != Word::Transaction || self.is_named() {
+        if !scoped || self.peek().word != Word::Transaction {
             return false;
         }
         self.bump();
@@ -166,12 +165,6 @@ impl Cursor<'_> {
             self.transaction(true);
         }
         true
-    }
-
-    /// Whether the word that is looked at is a variable's name.
-    fn is_named(&self) -> bool {
-        let rest = self.text.get(self.token.end..).unwrap_or_default().trim_ascii_start();
-        rest.first() == Some(&b'=')
     }
 
     /// `TRANSACTION ISOLATION LEVEL …, READ ONLY`.

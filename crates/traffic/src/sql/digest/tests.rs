@@ -16,6 +16,7 @@ const SAME: &[(&str, &[&str])] = &[
             "SELECT c FROM sbtest1 WHERE id=-5 # z",
             "SELECT c FROM sbtest1 WHERE id=x'1F'",
             "SELECT c FROM sbtest1 WHERE id=_utf8mb4'a' 'b'",
+            "SELECT c FROM sbtest1 WHERE id=_utf8mb4 /* x */ 'a'",
             "/* stoa: replica */ SELECT c FROM sbtest1 WHERE id= - 1.5e3",
         ],
     ),

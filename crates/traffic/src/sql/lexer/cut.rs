@@ -6,7 +6,8 @@ use super::dialect::{Charset, Dialect, Engine};
 use super::vocabulary::{self, SEED, mix};
 use super::{Token, TokenKind};
 
-/// Reads one text from its start to its end.
+/// Reads one text from its start to its end. A copy looks ahead.
+#[derive(Clone)]
 pub struct Lexer<'t> {
     text: &'t [u8],
     at: usize,
@@ -93,6 +94,16 @@ impl<'t> Lexer<'t> {
                         return token;
                     }
                 }
+            }
+        }
+    }
+
+    /// The next token of which `is` holds, or the one that ends the text.
+    pub(crate) fn find(&mut self, is: impl Fn(&Token) -> bool) -> Token {
+        loop {
+            let token = self.token();
+            if is(&token) || matches!(token.kind, TokenKind::End | TokenKind::Broken) {
+                return token;
             }
         }
     }

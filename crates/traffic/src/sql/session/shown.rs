@@ -5,13 +5,14 @@
 //! lost it might never have been. So the end of such an answer is kept back until the primary shows what the
 //! replica did. Where all writes came through this process it is known already and nothing is asked.
 
-use super::Session;
 use super::exchange::Fault;
 use super::perform::Work;
+use super::{Held, Session};
 use crate::sql::asker;
 use crate::sql::classify::Kind;
 use crate::sql::settings::Freshness;
 use crate::sql::wire::response::Reply;
+use crate::sql::worker::Worker;
 
 impl Session {
     /// Whether the answer to `work`, on the connection that is held, is to be kept back.
@@ -22,24 +23,35 @@ impl Session {
             && !matches!(work.verdict.kind, Kind::Transaction(_) | Kind::Set | Kind::Use | Kind::Empty)
     }
 
-    /// Waits until the primary shows what the replica has, and sends what was kept back.
+    /// Waits until the primary shows what the replica has, and sends what was kept back. Ends with its client,
+    /// as every wait does.
     pub(super) async fn release(&mut self) -> Result<(), Fault> {
-        let patience = self.worker.shared.settings.catch_up;
-        let shown = tokio::time::timeout(patience, self.shown()).await;
-        shown.map_err(|_| Fault::Ahead)??;
+        let Some(mut held) = self.held.take() else { return Err(Fault::Lost) };
+        let worker = self.worker.clone();
+        let patience = worker.shared.settings.catch_up;
+        let wait = Box::pin(async move {
+            let shown = tokio::time::timeout(patience, shown(&worker, &mut held)).await;
+            // One that has not answered is of no use any more.
+            shown.map(|shown| (held, shown))
+        });
+        let (held, shown) = match self.attend(wait).await {
+            Ok(shown) => shown.map_err(|_| Fault::Ahead)?,
+            Err(_) => return Err(self.member.order().map_or(Fault::Client, Fault::Told)),
+        };
+        self.held = Some(held);
+        shown?;
         self.line.send().await.map_err(|_| Fault::Client)
     }
+}
 
-    async fn shown(&mut self) -> Result<(), Fault> {
-        let Some(held) = &mut self.held else { return Err(Fault::Lost) };
-        // Asked after the read, on its connection: the replica had no more than this when it read.
-        let asked = asker::replicated(&mut held.backend.link, self.worker.shared.is_mysql()).await;
-        let Some(seen) = asked.map_err(|_| Fault::Lost)? else { return Err(Fault::Ahead) };
-        let routed = self.worker.routed();
-        let known = routed.primary.as_ref().is_some_and(|primary| primary.upstream.applied.covers(&seen));
-        if !known {
-            self.worker.asker.until_shown(seen).await;
-        }
-        Ok(())
+async fn shown(worker: &Worker, held: &mut Held) -> Result<(), Fault> {
+    // Asked after the read, on its connection: the replica had no more than this when it read.
+    let asked = asker::replicated(&mut held.backend.link, worker.shared.is_mysql()).await;
+    let Some(seen) = asked.map_err(|_| Fault::Lost)? else { return Err(Fault::Ahead) };
+    let routed = worker.routed();
+    let known = routed.primary.as_ref().is_some_and(|primary| primary.upstream.applied.covers(&seen));
+    if !known {
+        worker.asker.until_shown(seen).await;
     }
+    Ok(())
 }

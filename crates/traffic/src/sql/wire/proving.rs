@@ -1,10 +1,14 @@
 //! The parsers as plain functions of bytes, for fuzzing and for properties. Nothing of it is served.
 
+use super::auth::client::{Channel, Next as Answered, Prover};
+use super::auth::server::{Verdict as Judged, Verifier};
+use super::auth::{Nonce, Password, Plugin};
 use super::capability::{Capabilities, Proxy, agree, kind, offer, request};
 use super::command::{Command, set_statement};
+use super::compress::{Compressed, Method};
 use super::follower::Follower;
 use super::handshake::{Answer, AuthSwitch, ChangeUser, Greeting};
-use super::packet::{Front, LIMIT_BEFORE_LOGIN, Passage, Passed, Upload, front};
+use super::packet::{Front, HEADER, Header, LIMIT_BEFORE_LOGIN, Passage, Passed, Upload, front};
 use super::response::{Next, Reply};
 use super::status::Changes;
 use super::tracking::Tracking;
@@ -49,15 +53,35 @@ impl Way {
     }
 }
 
-/// What the client gets of a response that arrives in pieces ending at `cuts`, and what came of it.
+/// What the client gets of a response that arrives in pieces ending at `cuts`, and what came of it. What it
+/// gets is itself a response, in the client's dialect, that says the same.
 pub fn response(bytes: &[u8], cuts: &[usize], way: Way) -> Verdict {
     let (client, backend) = way.sides();
     let mut follower = Follower::new(client);
     follower.track(way.tracking());
     follower.begin(way.reply(), 1, backend);
     let sent = followed(&mut follower, bytes, cuts)?;
+    if follower.is_done() {
+        check_answer(&sent, &follower, way);
+    }
     let changes = follower.outcome().changes().count();
     Ok(format!("{sent:02x?} {changes} {:?} {}", follower.outcome(), follower.is_done()))
+}
+
+fn check_answer(sent: &[u8], told: &Follower, way: Way) {
+    let (client, _) = way.sides();
+    let mut reader = Follower::new(client);
+    reader.track(way.tracking());
+    reader.begin(way.reply(), 1, client);
+    let again = followed(&mut reader, sent, &[sent.len() / 2]);
+    assert_eq!(again.as_deref(), Ok(sent), "what the client gets passes as it is");
+    assert!(reader.is_done(), "what the client gets ends");
+    let (read, told) = (reader.outcome(), told.outcome());
+    assert_eq!((read.rows, read.results, &read.error), (told.rows, told.results, &told.error));
+    assert_eq!(
+        read.prepared.map(|it| (it.columns, it.parameters)),
+        told.prepared.map(|it| (it.columns, it.parameters))
+    );
 }
 
 /// What the client gets of a response that arrives in pieces ending at `cuts`. A file that is asked for is
@@ -90,8 +114,23 @@ pub fn followed(follower: &mut Follower, bytes: &[u8], cuts: &[usize]) -> Result
     Ok(sent)
 }
 
-/// Packets of a client that arrive in pieces ending at `cuts`: each passes, then a file's.
+/// Packets of a client that arrive in pieces ending at `cuts`: one passes, then a file's. Nothing of them is
+/// lost or changed but the sequence numbers.
 pub fn packets(bytes: &[u8], cuts: &[usize], shift: u8) -> Verdict {
+    let (sent, said) = passed(bytes, cuts, shift)?;
+    let mut back = sent.clone();
+    let mut at = 0;
+    while let Some(header) = back.get(at..).and_then(Header::read) {
+        if let Some(place) = back.get_mut(at + HEADER - 1) {
+            *place = place.wrapping_sub(shift);
+        }
+        at += HEADER + header.length;
+    }
+    assert_eq!(Some(back.as_slice()), bytes.get(..sent.len()), "what passes is what came");
+    Ok(format!("{sent:02x?} {said}"))
+}
+
+fn passed(bytes: &[u8], cuts: &[usize], shift: u8) -> Result<(Vec<u8>, String), String> {
     let mut passage = Passage::new(0, shift, 1 << 26);
     let mut upload = Upload::new(1, shift, 1 << 26);
     let (mut held, mut sent, mut from, mut file) = (Vec::new(), Vec::new(), 0, false);
@@ -106,13 +145,40 @@ pub fn packets(bytes: &[u8], cuts: &[usize], shift: u8) -> Verdict {
                 break;
             }
             if file {
-                return Ok(format!("{sent:02x?} {}", upload.next_sequence()));
+                return Ok((sent, format!("done {}", upload.next_sequence())));
             }
             file = true;
             upload = Upload::new(passage.next_sequence(), shift, 1 << 26);
         }
     }
-    Ok(format!("{sent:02x?} {} {}", passage.length(), upload.next_sequence()))
+    Ok((sent, format!("{} {}", passage.length(), upload.next_sequence())))
+}
+
+/// What compressed frames hold that arrive in pieces ending at `cuts`. What is compressed is read the same.
+pub fn compressed(bytes: &[u8], cuts: &[usize], method: Method) -> Verdict {
+    const LIMIT: usize = 1 << 20;
+    let new = || Compressed::new(method, LIMIT).map_err(|error| format!("{error:?}"));
+    let (mut from, mut to) = (new()?, new()?);
+    let (mut wire, mut plain, mut at) = (Vec::new(), Vec::new(), 0);
+    from.put(bytes, &mut wire).map_err(|error| format!("{error:?}"))?;
+    while at < wire.len() {
+        let used = to.take(wire.get(at..).unwrap_or_default(), &mut plain);
+        at += used.map_err(|error| format!("{error:?}"))?.max(1);
+    }
+    assert_eq!(plain, bytes, "what was compressed");
+    let (mut reader, mut out, mut held, mut from) = (new()?, Vec::new(), Vec::new(), 0);
+    for to in pieces(bytes.len(), cuts) {
+        held.extend_from_slice(bytes.get(from..to).unwrap_or_default());
+        from = to;
+        loop {
+            let used = reader.take(&held, &mut out).map_err(|error| format!("{error:?}"))?;
+            if used == 0 {
+                break;
+            }
+            held.drain(..used);
+        }
+    }
+    Ok(format!("{out:02x?} {}", held.len()))
 }
 
 /// The command at the front of a buffer. Its front is read like the whole of it.
@@ -134,7 +200,12 @@ pub fn command(bytes: &[u8], capabilities: u64) -> Verdict {
         let change = ChangeUser::parse(payload, client).map_err(|error| format!("{error:?}"))?;
         let mut out = Vec::new();
         change.put(&mut out, client);
-        assert!(ChangeUser::parse(&out, client).is_ok());
+        let again = ChangeUser::parse(&out, client).map_err(|error| format!("{error:?}"))?;
+        // Whether a way of authentication is left out or has no name is the same.
+        let named = |one: &ChangeUser<'_>| one.plugin.unwrap_or_default().to_vec();
+        assert_eq!((again.user, again.proof, again.schema), (change.user, change.proof, change.schema));
+        assert_eq!((again.charset, named(&again)), (change.charset, named(&change)));
+        assert_eq!(again.attributes, change.attributes);
     }
     Ok(format!("{command:?} {:?}", command.reply(client)))
 }
@@ -163,7 +234,8 @@ pub fn handshake(bytes: &[u8]) -> Verdict {
                 Ok(Answer::Login(again)) => {
                     assert_eq!((again.user, again.plugin), (login.user, login.plugin));
                     assert_eq!((again.proof, again.schema), (login.proof, login.schema));
-                    assert!(again.attributes.iter().eq(login.attributes.iter()));
+                    assert_eq!((again.max_packet, again.charset), (login.max_packet, login.charset));
+                    assert_eq!((again.attributes, again.zstd_level), (login.attributes, login.zstd_level));
                 }
                 other => assert!(matches!(other, Ok(Answer::Ssl)), "{other:?}"),
             }
@@ -171,7 +243,47 @@ pub fn handshake(bytes: &[u8]) -> Verdict {
         }
         other => said.push(format!("{other:?}")),
     }
+    if let Ok(switch) = AuthSwitch::parse(bytes) {
+        let mut out = Vec::new();
+        switch.put(&mut out);
+        assert_eq!(AuthSwitch::parse(&out).as_ref(), Ok(&switch));
+    }
     said.push(format!("{:?} {}", AuthSwitch::parse(bytes), Changes::new(bytes).count()));
+    Ok(said.join("\n"))
+}
+
+/// A login of either side whose other side sends these packets. Nobody gets in who does not know the
+/// password, and nobody on the way gets to see it.
+pub fn login(packets: &[&[u8]], plugin: Plugin) -> Verdict {
+    const SECRET: &[u8] = b"correct horse battery staple";
+    let password = Password::new(SECRET);
+    let nonce = Nonce::from_parts(&[7; 20], &[]).ok_or("a nonce")?;
+    let mut said = Vec::new();
+    for channel in [Channel::Open, Channel::Private] {
+        let mut prover = Prover::new(&password, nonce, Some(plugin)).over(channel);
+        for packet in packets {
+            let next = prover.answer(packet);
+            if let (Channel::Open, Ok(Answered::Send(sent))) = (channel, &next) {
+                assert!(!sent.windows(SECRET.len()).any(|part| part == SECRET), "the password in the open");
+            }
+            said.push(
+                next.map_or_else(|error| format!("{error:?}"), |next| format!("{next:?}").len().to_string()),
+            );
+        }
+    }
+    let mut verifier = Verifier::new(nonce, plugin);
+    for way in [None, Some(plugin.name().as_bytes()), Some(&b"another"[..])] {
+        for packet in packets {
+            let judged = [
+                verifier.login(Some(&password), way, packet),
+                verifier.answer(Some(&password), packet),
+                verifier.change_user(Some(&password), way, packet),
+                verifier.login(None, way, packet),
+                verifier.answer(None, packet),
+            ];
+            assert!(!judged.iter().any(|one| matches!(one, Judged::Accepted(_))), "{judged:?}");
+        }
+    }
     Ok(said.join("\n"))
 }
 

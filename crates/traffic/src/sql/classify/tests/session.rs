@@ -88,6 +88,13 @@ fn settings_that_can_be_made_again_and_those_that_cannot() {
             ("SESSION_VARIABLE", "SET time_zone = '+00:00'"),
             ("SESSION_VARIABLE", "SET @@session.wait_timeout = 100, SESSION net_read_timeout = 5"),
             ("SESSION_VARIABLE", "SET sort_buffer_size = DEFAULT"),
+            ("SESSION_VARIABLE", "SET global = 1"),
+            ("SESSION_VARIABLE", "SET global /* no scope */ = 1"),
+            ("SESSION_VARIABLE", "SET wait_timeout = -1"),
+            // What follows is another statement.
+            ("UNKNOWN SESSION_UNMOVABLE DIALECT", "SET NAMES ; COLLATE x"),
+            // It would be written again with what stands in between.
+            ("SESSION_UNMOVABLE", "SET wait_timeout = -/* x */1"),
             ("SESSION_VARIABLE DIALECT", "SET sql_mode = 'ANSI_QUOTES'"),
             ("SESSION_VARIABLE DIALECT", "SET NAMES utf8mb4 COLLATE utf8mb4_bin"),
             ("SESSION_VARIABLE DIALECT", "SET NAMES DEFAULT"),
