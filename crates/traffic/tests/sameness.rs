@@ -9,6 +9,11 @@ use mysql_async::{OptsBuilder, Row, Value};
 use std::time::Duration;
 use stoa_traffic::sql::role::Settings;
 
+/// Gives three rows.
+const THREE: &str = "SELECT 1 UNION SELECT 2 UNION SELECT 3";
+/// Writes two.
+const TWO: &str = "INSERT INTO t (v) VALUES (1), (2)";
+
 /// A direct connection to the primary.
 fn direct(splitter: &Splitter, server: &Server) -> OptsBuilder {
     splitter.options().tcp_port(server.address.port())
@@ -50,18 +55,22 @@ fn what_the_last_statement_left_is_told_although_others_have_used_its_connection
     other.exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT)");
     other.exec("CREATE TABLE u (id INT AUTO_INCREMENT PRIMARY KEY, v INT)");
     cluster.caught_up();
-    let scenarios: [&[&str]; 11] = [
+    let scenarios: [&[&str]; 19] = [
+        &[TWO, "SELECT ROW_COUNT()+0"],
+        &[TWO, "SELECT ROW_COUNT( ) > 1 AS many, 'a' 'b'", "SELECT ROW_COUNT() * 2"],
+        &[TWO, "SELECT IF(row_count() = 2, 'two', 'other')"],
+        &[THREE, "SELECT v, FOUND_ROWS() FROM t ORDER BY id LIMIT 2", "SELECT FOUND_ROWS() + ROW_COUNT()"],
+        &[TWO, "SELECT (SELECT ROW_COUNT() + 1) `n`, x.* FROM (SELECT ROW_COUNT()) AS x"],
+        &[TWO, "INSERT INTO u (v) VALUES (ROW_COUNT() * 10)", "SELECT v FROM u ORDER BY id DESC LIMIT 1"],
+        &[TWO, "SELECT DISTINCT -ROW_COUNT() FROM t ORDER BY ROW_COUNT() LIMIT 1"],
+        &[TWO, "UPDATE u SET v = ROW_COUNT() + 5 ORDER BY id DESC LIMIT 1", "SELECT MAX(v) FROM u"],
         &["SELECT ROW_COUNT()", "SELECT ROW_COUNT()", "SELECT FOUND_ROWS()"],
         &["SHOW WARNINGS", "SHOW COUNT(*) WARNINGS", "SELECT @@warning_count", "SHOW ERRORS"],
         &["SHOW COUNT(*) ERRORS", "SELECT FOUND_ROWS()", "SELECT @@error_count", "SELECT LAST_INSERT_ID()"],
         &["SELECT @@identity, LAST_INSERT_ID()", "SELECT @@warning_count + 0"],
-        &["INSERT INTO t (v) VALUES (1), (2)", "SELECT ROW_COUNT() AS n, ROW_COUNT()", "SELECT ROW_COUNT()"],
-        &["INSERT INTO t (v) VALUES (1), (2)", "SELECT ROW_COUNT(), FOUND_ROWS() f", "SELECT ROW_COUNT()"],
-        &[
-            "SELECT 1 UNION SELECT 2 UNION SELECT 3",
-            "SELECT FOUND_ROWS(), ROW_COUNT()",
-            "SELECT FOUND_ROWS()",
-        ],
+        &[TWO, "SELECT ROW_COUNT() AS n, ROW_COUNT()", "SELECT ROW_COUNT()"],
+        &[TWO, "SELECT ROW_COUNT(), FOUND_ROWS() f", "SELECT ROW_COUNT()"],
+        &[THREE, "SELECT FOUND_ROWS(), ROW_COUNT()", "SELECT FOUND_ROWS()"],
         &["SELECT 1/0", "SHOW WARNINGS", "SHOW WARNINGS LIMIT 0", "SHOW COUNT(*) WARNINGS", "SHOW WARNINGS"],
         &["SELEC", "SHOW ERRORS", "SHOW ERRORS LIMIT 5 OFFSET 1", "SHOW COUNT(*) ERRORS", "SHOW WARNINGS"],
         &["DO 1", "SELECT ROW_COUNT()", "USE shop", "SELECT ROW_COUNT()"],

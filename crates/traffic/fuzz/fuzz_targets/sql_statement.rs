@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use stoa_traffic::sql::classify::{
-    Assignment, Effects, Value, assignments, examine, lone_values, made, used_database,
+    Assignment, Effects, Value, assignments, examine, lone_values, made, tell, used_database,
 };
 use stoa_traffic::sql::lexer::{Lexer, Token, TokenKind};
 use stoa_traffic::sql::{Dialect, Engine, Kind, Reason, Route, classify, digest, digest_text, statements};
@@ -43,6 +43,10 @@ fuzz_target!(|input: (u8, u8, &[u8])| {
         check_assignment(assignment);
     }
     let _ = (used_database(text, &dialect), made(text, &dialect), lone_values(text, &dialect));
+    if let Some(told) = tell(text, &dialect, verdict.kind, (5, 7)) {
+        let told = classify(&told, &dialect);
+        assert_eq!((told.kind, told.route, told.effects), (verdict.kind, verdict.route, verdict.effects));
+    }
     assert!(digest_text(text, &dialect).len() <= 1024);
     check_spaced(text, &tokens, &dialect);
 });

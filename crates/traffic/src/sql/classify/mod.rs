@@ -25,6 +25,7 @@ mod made;
 mod set;
 mod settings;
 mod statement;
+mod tell;
 mod verbs;
 
 pub use effects::{Effects, Reads};
@@ -35,6 +36,7 @@ pub use statement::{
     Access, Aim, Completion, Consistency, ContextValue, Hint, Kill, Kind, Lone, Reason, Route, Span,
     Statement, Switch, Target, Transaction,
 };
+pub use tell::tell;
 
 use super::digest::{Digest, Fingerprint};
 use super::lexer::{Dialect, Lexer, TokenKind};

@@ -4,10 +4,11 @@
 use super::perform::Work;
 use super::station::Target;
 use super::{Diagnostic, Over, Past, Session};
-use crate::sql::classify::{ContextValue, Lone, Reads, lone_values};
+use crate::sql::classify::{ContextValue, Lone, Reads, lone_values, tell};
 use crate::sql::lexer::{Dialect, Lexer, TokenKind, Word};
 use crate::sql::wire::field::Fields;
 use crate::sql::wire::reply::{self, Column, ColumnKind, Rows};
+use crate::sql::wire::response::Reply;
 use std::rc::Rc;
 
 /// How long a server's messages are, in bytes.
@@ -34,7 +35,7 @@ impl Session {
                 ContextValue::WarningCount | ContextValue::ErrorCount if !self.has_diagnostics() => true,
                 _ => !self.keeps_last(),
             };
-            return here.then(|| vec![self.tell(lone, self.statement_text(work))]);
+            return here.then(|| vec![self.value(lone, self.statement_text(work))]);
         }
         let asks = work.verdict.reads.intersects(Reads::LAST_STATEMENT);
         if !asks || self.keeps_last() {
@@ -42,10 +43,19 @@ impl Session {
         }
         let text = self.statement_text(work);
         let values = lone_values(text, &self.dialect)?;
-        Some(values.iter().map(|lone| self.tell(lone, text)).collect())
+        Some(values.iter().map(|lone| self.value(lone, text)).collect())
     }
 
-    fn tell(&self, lone: &Lone, text: &[u8]) -> Told {
+    /// The text of `work` with what it asks for in expressions.
+    pub(super) fn tell(&self, work: &Work) -> Option<Box<[u8]>> {
+        if work.statement.is_some() || work.reply == Reply::Executed || work.verdict.count != 1 {
+            return None;
+        }
+        let rows = (self.past.row_count, self.past.found_rows);
+        tell(self.text(work), &self.dialect, work.verdict.kind, rows).map(Vec::into_boxed_slice)
+    }
+
+    fn value(&self, lone: &Lone, text: &[u8]) -> Told {
         let past = &self.past;
         let (value, kind): (i128, _) = match lone.value {
             ContextValue::LastInsertId => (past.last_insert_id.into(), ColumnKind::Unsigned),

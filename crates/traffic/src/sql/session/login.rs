@@ -231,6 +231,7 @@ async fn begin(
         unshared: false,
         diagnostics: Vec::new(),
         prime: false,
+        told: None,
         written: Position::default(),
         need: Position::default(),
         statements: Statements::default(),

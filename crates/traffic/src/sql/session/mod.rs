@@ -101,6 +101,8 @@ pub(crate) struct Session {
     diagnostics: Vec<Diagnostic>,
     /// The connection at hand has to be made to look as the session's past does.
     prime: bool,
+    /// The text of the statement that is run, with what it asks for and no connection knows.
+    told: Option<Box<[u8]>>,
     /// Its last write, and what the statement at hand needs to see.
     written: Position,
     need: Position,

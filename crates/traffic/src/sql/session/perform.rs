@@ -242,7 +242,7 @@ impl Session {
 
     /// Makes the connection look as after the session's last statement, which it did not run: without
     /// warnings, above all another's. How many rows there were is told as far as none, one and "none to
-    /// count" go; more are told only to who asks for nothing else (see `answers`).
+    /// count" go; more are told by the splitter itself, or in the text of who asks (see `answers`).
     fn compose_past(&mut self) {
         let Some(held) = self.held.as_mut().filter(|_| self.prime) else { return };
         // A statement without a table leaves the warnings of the one before it.
@@ -261,7 +261,17 @@ impl Session {
             Some(statement) => self.put_statement_command(work, statement),
             None => {
                 let Some(held) = &mut self.held else { return Err(Fault::Lost) };
-                packet::put(&mut held.backend.link.line.outbound, 0, self.line.payload(work.length));
+                let payload = self.line.payload(work.length);
+                let outbound = &mut held.backend.link.line.outbound;
+                match &self.told {
+                    Some(told) => {
+                        let before = payload.get(..work.text.0).unwrap_or_default();
+                        packet::put(outbound, 0, &[before, told].concat());
+                    }
+                    None => {
+                        packet::put(outbound, 0, payload);
+                    }
+                }
                 Ok(())
             }
         }

@@ -81,7 +81,8 @@ impl Session {
         if let Some(slot) = last.filter(|slot| !self.is_primary(slot)) {
             return Target::Last(slot);
         }
-        if forgotten && work.verdict.kind != Kind::Several {
+        self.told = if forgotten { self.tell(work) } else { None };
+        if forgotten && self.told.is_none() && work.verdict.kind != Kind::Several {
             // Asked in a way that only a connection can answer: from now on the session keeps its own.
             self.pins.look_back();
         }
