@@ -29,6 +29,7 @@ pub(crate) mod prober;
 pub(crate) mod roll;
 pub(crate) mod session;
 pub(crate) mod settings;
+pub(crate) mod spare;
 pub(crate) mod state;
 pub(crate) mod steward;
 pub(crate) mod table;

@@ -11,10 +11,10 @@ use super::killing::{self, Errand};
 use super::listener;
 use super::pool::{Home, Slot, Want};
 use super::roll::{self, Roll};
+use super::spare::Spare;
 use super::state::State;
 use super::table::{Counted, Shared, Table};
 use super::top::{Shard, Top};
-use crate::buffer::Buffer;
 use std::cell::{Cell, RefCell};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -28,10 +28,6 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How often unused connections and idle sessions are looked through.
 const SWEEP: Duration = Duration::from_millis(500);
-/// Buffers kept for the next statements.
-const SPARE_BUFFERS: usize = 64;
-/// A buffer that has grown beyond this is not kept.
-const SPARE_SIZE: usize = 64 << 10;
 /// The most schemas that are known to be there.
 const SCHEMAS_MAX: usize = 64;
 /// The pause before a primary that cannot be connected to is tried again.
@@ -104,13 +100,14 @@ pub(crate) struct Worker {
     pub(crate) asker: Asker,
     /// Told when the routes change.
     pub(crate) changed: Notify,
+    /// The buffers that nobody uses.
+    pub(crate) spare: Spare,
     siblings: Vec<mpsc::UnboundedSender<Command>>,
     errands: mpsc::UnboundedSender<Errand>,
     top: Arc<Top>,
     routed: RefCell<Rc<Routed>>,
     slots: RefCell<Vec<Rc<Slot>>>,
     states: RefCell<HashMap<State, Weak<State>>>,
-    spare: RefCell<Vec<Buffer>>,
     draining: Cell<bool>,
     /// How many of a kind run now, where that is limited.
     running: RefCell<HashMap<u64, u32>>,
@@ -139,7 +136,7 @@ impl Worker {
             routed: RefCell::default(),
             slots: RefCell::default(),
             states: RefCell::default(),
-            spare: RefCell::default(),
+            spare: Spare::default(),
             draining: Cell::new(false),
             running: RefCell::default(),
             schemas: RefCell::default(),
@@ -310,20 +307,6 @@ impl Worker {
         }
         *count += 1;
         Some(Admitted(Some((self.clone(), digest))))
-    }
-
-    /// An empty buffer.
-    pub(crate) fn buffer(&self) -> Buffer {
-        self.spare.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Takes a buffer back for the next statement.
-    pub(crate) fn recycle(&self, mut buffer: Buffer) {
-        let mut spare = self.spare.borrow_mut();
-        if buffer.capacity() > 0 && spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_SIZE {
-            buffer.clear();
-            spare.push(buffer);
-        }
     }
 
     /// Passes a `KILL` on to the thread, of this splitter or another, that gave the session its id. None
