@@ -6,8 +6,10 @@
 
 use super::asker::{self, Asker};
 use super::backend::{Backend, OpenError};
+use super::classify::{Shapes, Statement};
 use super::digest::Digest;
 use super::killing::{self, Errand};
+use super::lexer::Dialect;
 use super::listener;
 use super::pool::{Home, Slot, Want};
 use super::roll::{self, Roll};
@@ -111,6 +113,8 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     /// How many of a kind run now, where that is limited.
     running: RefCell<HashMap<u64, u32>>,
+    /// Verdicts on the statements seen last.
+    shapes: RefCell<Shapes>,
     /// Schemas that were there a moment ago, with who saw them.
     schemas: RefCell<HashSet<(usize, Box<[u8]>)>>,
 }
@@ -139,6 +143,7 @@ impl Worker {
             spare: Spare::default(),
             draining: Cell::new(false),
             running: RefCell::default(),
+            shapes: RefCell::default(),
             schemas: RefCell::default(),
         }
     }
@@ -282,6 +287,11 @@ impl Worker {
         let shared = Rc::new(state.clone());
         states.insert(state, Rc::downgrade(&shared));
         shared
+    }
+
+    /// The verdict on a text and its fingerprint.
+    pub(crate) fn examine(&self, text: &[u8], dialect: &Dialect) -> (Statement, Digest) {
+        self.shapes.borrow_mut().examine(text, dialect)
     }
 
     /// Whether this account was in this schema a moment ago.
