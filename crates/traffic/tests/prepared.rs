@@ -61,13 +61,14 @@ fn rows_reach_who_is_told_of_their_beginning_whole_and_in_order() {
         let expected: Vec<Vec<u8>> = (1..=3000_usize)
             .map(|seq| {
                 let number = seq.to_string();
-                [&[number.len() as u8], number.as_bytes(), &[(seq % 250) as u8], &vec![b'x'; seq % 250]].concat()
+                [&[number.len() as u8], number.as_bytes(), &[(seq % 250) as u8], &vec![b'x'; seq % 250]]
+                    .concat()
             })
             .collect();
         assert_eq!((packets[0].as_slice(), packets[3].len(), packets[3004].len()), (&[2][..], 5, 5));
         assert!(packets[4..3004] == expected, "rows differ");
         let packets = client.run(format!("\x03SELECT {wide} FROM seq_1_to_300").as_bytes(), 2);
-        assert_eq!((packets.len(), packets[201].len()), (502, 5));
+        assert_eq!((packets.len(), packets[201].len()), (503, 5));
         for (at, row) in packets[202..502].iter().enumerate() {
             let number = (at + 1).to_string();
             let value = [&[number.len() as u8], number.as_bytes()].concat();
