@@ -23,6 +23,7 @@ pub(crate) mod identity;
 pub(crate) mod killing;
 pub(crate) mod line;
 pub(crate) mod listener;
+pub(crate) mod placed;
 pub(crate) mod pool;
 pub(crate) mod position;
 pub(crate) mod prober;

@@ -11,6 +11,7 @@ use super::digest::Digest;
 use super::killing::{self, Errand};
 use super::lexer::Dialect;
 use super::listener;
+use super::placed::Texts;
 use super::pool::{Home, Slot, Want};
 use super::roll::{self, Roll};
 use super::spare::Spare;
@@ -102,6 +103,8 @@ pub(crate) struct Worker {
     pub(crate) asker: Asker,
     /// Told when the routes change.
     pub(crate) changed: Notify,
+    /// The texts that sessions have prepared.
+    pub(crate) texts: Texts,
     /// The buffers that nobody uses.
     pub(crate) spare: Spare,
     siblings: Vec<mpsc::UnboundedSender<Command>>,
@@ -144,6 +147,7 @@ impl Worker {
             draining: Cell::new(false),
             running: RefCell::default(),
             shapes: RefCell::default(),
+            texts: Texts::default(),
             schemas: RefCell::default(),
         }
     }
@@ -213,6 +217,7 @@ impl Worker {
             let slots = self.slots.borrow().clone();
             slots.iter().for_each(|slot| slot.sweep(now, self.shared.settings.unused_for, share));
             self.states.borrow_mut().retain(|_, state| state.strong_count() > 0);
+            self.texts.tidy();
             self.schemas.borrow_mut().clear();
             self.roll.expire(now, &self.shared.settings);
         }

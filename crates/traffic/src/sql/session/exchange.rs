@@ -8,6 +8,7 @@ use super::replay::Checksum;
 use crate::sql::backend::{Backend, Standing};
 use crate::sql::client::Client;
 use crate::sql::line::Line;
+use crate::sql::placed::Text;
 use crate::sql::roll::{End, Member};
 use crate::sql::settings::STREAM_BUFFER;
 use crate::sql::spare::Spare;
@@ -31,7 +32,7 @@ const MOVED: usize = 4 << 10;
 const WITHHELD: usize = 64 << 10;
 
 /// A command of ours, sent ahead of the client's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Expect {
     /// The session begins anew.
     Reset,
@@ -44,7 +45,7 @@ pub(super) enum Expect {
     /// A row comes if the replica has what the session needs to see.
     CaughtUp,
     /// A statement of the client's is prepared here too.
-    Prepare(u32),
+    Prepare(Rc<Text>),
 }
 
 /// How an exchange ended.
@@ -310,11 +311,8 @@ impl Exchange<'_> {
             self.backend.standing = Standing::Unknown;
         } else if *expect == Expect::CaughtUp {
             self.progress.behind = outcome.rows == 0;
-        } else if let (Expect::Prepare(statement), Some(prepared)) = (*expect, outcome.prepared) {
-            let closed = self.backend.place(self.member.id, statement, prepared.id);
-            if let Some(closed) = closed {
-                self.backend.link.put(0x19, &closed.to_le_bytes());
-            }
+        } else if let (Expect::Prepare(text), Some(prepared)) = (expect, outcome.prepared) {
+            self.backend.place(text, prepared.id);
         } else if *expect == Expect::Reset {
             self.backend.was_reset();
         } else if matches!(expect, Expect::Set | Expect::Schema) && self.progress.refused.is_none() {

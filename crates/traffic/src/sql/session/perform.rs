@@ -234,6 +234,7 @@ impl Session {
         }
         self.compose_wait();
         if let Some(statement) = work.statement {
+            self.refuse_others_types(statement);
             self.compose_statement(statement)?;
         }
         self.compose_past();
