@@ -46,6 +46,40 @@ fn the_text_of_an_ok_bears_its_length_also_for_who_tracks_nothing() {
 }
 
 #[test]
+fn rows_reach_who_is_told_of_their_beginning_whole_and_in_order() {
+    let cluster = Cluster::start();
+    let splitter = Splitter::start(&cluster, Settings::default());
+    let mut client = Classic::log_in(&splitter);
+    // So many columns that their front is longer than what is moved to put an EOF behind it.
+    let wide = (0..200).map(|at| format!("seq AS column_{at}")).collect::<Vec<_>>().join(", ");
+    for transaction in [false, true] {
+        if transaction {
+            client.run(b"\x03BEGIN", 1);
+        }
+        let text = b"\x03SELECT seq, REPEAT('x', seq % 250) FROM seq_1_to_3000";
+        let packets = client.run(text, 2);
+        let expected: Vec<Vec<u8>> = (1..=3000_usize)
+            .map(|seq| {
+                let number = seq.to_string();
+                [&[number.len() as u8], number.as_bytes(), &[(seq % 250) as u8], &vec![b'x'; seq % 250]]
+                    .concat()
+            })
+            .collect();
+        assert_eq!((packets[0].as_slice(), packets[3].len(), packets[3004].len()), (&[2][..], 5, 5));
+        assert!(packets[4..3004] == expected, "rows differ");
+        let packets = client.run(format!("\x03SELECT {wide} FROM seq_1_to_300").as_bytes(), 2);
+        assert_eq!((packets.len(), packets[201].len()), (503, 5));
+        for (at, row) in packets[202..502].iter().enumerate() {
+            let number = (at + 1).to_string();
+            let value = [&[number.len() as u8], number.as_bytes()].concat();
+            assert_eq!(*row, value.repeat(200), "row {at}");
+        }
+        let packets = client.run(b"\x03SELECT 1 FROM DUAL WHERE 1 = 2", 2);
+        assert_eq!(packets.iter().map(Vec::len).collect::<Vec<_>>()[2..], [5, 5]);
+    }
+}
+
+#[test]
 fn bytes_that_are_no_clients_hurt_nobody_else() {
     let cluster = Cluster::start();
     let settings = Settings { login: Duration::from_secs(1), ..Settings::default() };

@@ -1,6 +1,7 @@
 //! One connection to a server: how it is opened, what state its session is in, what is prepared on it.
 
 use super::line::{Line, LineError};
+use super::placed::{Placed, Placements, Text};
 use super::pool::{Slot, Want};
 use super::server::Server;
 use super::settings::STREAM_BUFFER;
@@ -25,8 +26,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// The longest packet of a server's before it has let us in.
 const HANDSHAKE_MAX: usize = 64 << 10;
-/// The most statements that stay prepared on one connection.
-const PLACED_MAX: usize = 200;
 
 /// A connection to a server, logged in.
 #[derive(Debug)]
@@ -59,7 +58,7 @@ pub(crate) struct Backend {
     pub(crate) standing: Standing,
     /// What `LAST_INSERT_ID()` gives there: whichever session's it is.
     pub(crate) inserted: u64,
-    placed: Vec<Placed>,
+    placed: Placements,
     counted: Counted,
     _permit: OwnedSemaphorePermit,
 }
@@ -84,16 +83,6 @@ pub(crate) enum Standing {
     Known(Rc<State>),
     /// Nothing.
     Unknown,
-}
-
-/// A statement prepared on a connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Placed {
-    key: (u32, u32),
-    /// The server's number for it.
-    pub(crate) id: u32,
-    /// Which of the session's parameter types the server knows; zero for none.
-    pub(crate) types: u32,
 }
 
 /// A server could not be logged in to.
@@ -331,7 +320,7 @@ impl Backend {
             writable: None,
             standing: Standing::Fresh,
             inserted: 0,
-            placed: Vec::new(),
+            placed: Placements::default(),
             counted: Counted::Nothing,
             _permit: permit,
         }))
@@ -397,23 +386,28 @@ impl Backend {
         self.standing = Standing::Unknown;
     }
 
-    /// The statement `statement` of `session`, where it is prepared here.
-    pub(crate) fn placed(&mut self, session: u32, statement: u32) -> Option<&mut Placed> {
-        self.placed.iter_mut().find(|placed| placed.key == (session, statement))
+    /// What is prepared here of `text` for the statement `number` of the session that has the connection.
+    pub(crate) fn placed(&mut self, text: &Rc<Text>, number: u32) -> Option<&mut Placed> {
+        self.placed.find(text, number)
     }
 
-    /// The statement was prepared here. Answers one that has to be closed for it.
-    pub(crate) fn place(&mut self, session: u32, statement: u32, id: u32) -> Option<u32> {
-        let over = self.placed.len() >= PLACED_MAX;
-        let closed = over.then(|| self.placed.remove(0).id);
-        self.placed.push(Placed { key: (session, statement), id, types: 0 });
-        closed
+    /// `text` was prepared here. What is closed for it goes with the next command.
+    pub(crate) fn place(&mut self, text: &Rc<Text>, id: u32) {
+        let link = &mut self.link;
+        self.placed.place(text, id, |closed| link.put(0x19, &closed.to_le_bytes()));
     }
 
-    /// The statement is not needed any more; its number here, where it has one.
-    pub(crate) fn displace(&mut self, session: u32, statement: u32) -> Option<u32> {
-        let at = self.placed.iter().position(|placed| placed.key == (session, statement))?;
-        Some(self.placed.swap_remove(at).id)
+    /// What [`placed`](Backend::placed) finds is of no more use.
+    pub(crate) fn displace(&mut self, text: &Rc<Text>, number: u32) {
+        if let Some(closed) = self.placed.remove(text, number) {
+            self.link.put(0x19, &closed.to_le_bytes());
+        }
+    }
+
+    /// Closes what no session needs any more.
+    pub(crate) fn tidy(&mut self) {
+        let link = &mut self.link;
+        self.placed.tidy(|closed| link.put(0x19, &closed.to_le_bytes()));
     }
 
     /// Whether the server takes writes.

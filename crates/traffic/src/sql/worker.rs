@@ -6,15 +6,18 @@
 
 use super::asker::{self, Asker};
 use super::backend::{Backend, OpenError};
+use super::classify::{Shapes, Statement};
 use super::digest::Digest;
 use super::killing::{self, Errand};
+use super::lexer::Dialect;
 use super::listener;
+use super::placed::Texts;
 use super::pool::{Home, Slot, Want};
 use super::roll::{self, Roll};
+use super::spare::Spare;
 use super::state::State;
 use super::table::{Counted, Shared, Table};
 use super::top::{Shard, Top};
-use crate::buffer::Buffer;
 use std::cell::{Cell, RefCell};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -28,10 +31,6 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How often unused connections and idle sessions are looked through.
 const SWEEP: Duration = Duration::from_millis(500);
-/// Buffers kept for the next statements.
-const SPARE_BUFFERS: usize = 64;
-/// A buffer that has grown beyond this is not kept.
-const SPARE_SIZE: usize = 64 << 10;
 /// The most schemas that are known to be there.
 const SCHEMAS_MAX: usize = 64;
 /// The pause before a primary that cannot be connected to is tried again.
@@ -104,16 +103,21 @@ pub(crate) struct Worker {
     pub(crate) asker: Asker,
     /// Told when the routes change.
     pub(crate) changed: Notify,
+    /// The texts that sessions have prepared.
+    pub(crate) texts: Texts,
+    /// The buffers that nobody uses.
+    pub(crate) spare: Spare,
     siblings: Vec<mpsc::UnboundedSender<Command>>,
     errands: mpsc::UnboundedSender<Errand>,
     top: Arc<Top>,
     routed: RefCell<Rc<Routed>>,
     slots: RefCell<Vec<Rc<Slot>>>,
     states: RefCell<HashMap<State, Weak<State>>>,
-    spare: RefCell<Vec<Buffer>>,
     draining: Cell<bool>,
     /// How many of a kind run now, where that is limited.
     running: RefCell<HashMap<u64, u32>>,
+    /// Verdicts on the statements seen last.
+    shapes: RefCell<Shapes>,
     /// Schemas that were there a moment ago, with who saw them.
     schemas: RefCell<HashSet<(usize, Box<[u8]>)>>,
 }
@@ -139,9 +143,11 @@ impl Worker {
             routed: RefCell::default(),
             slots: RefCell::default(),
             states: RefCell::default(),
-            spare: RefCell::default(),
+            spare: Spare::default(),
             draining: Cell::new(false),
             running: RefCell::default(),
+            shapes: RefCell::default(),
+            texts: Texts::default(),
             schemas: RefCell::default(),
         }
     }
@@ -212,6 +218,7 @@ impl Worker {
             let slots = self.slots.borrow().clone();
             slots.iter().for_each(|slot| slot.sweep(now, self.shared.settings.unused_for, share));
             self.states.borrow_mut().retain(|_, state| state.strong_count() > 0);
+            self.texts.tidy();
             self.schemas.borrow_mut().clear();
             self.roll.expire(now, &self.shared.settings);
         }
@@ -288,6 +295,11 @@ impl Worker {
         shared
     }
 
+    /// The verdict on a text and its fingerprint.
+    pub(crate) fn examine(&self, text: &[u8], dialect: &Dialect) -> (Statement, Digest) {
+        self.shapes.borrow_mut().examine(text, dialect)
+    }
+
     /// Whether this account was in this schema a moment ago.
     pub(crate) fn knows_schema(&self, account: usize, schema: &[u8]) -> bool {
         self.schemas.borrow().iter().any(|(seen_by, seen)| *seen_by == account && **seen == *schema)
@@ -311,20 +323,6 @@ impl Worker {
         }
         *count += 1;
         Some(Admitted(Some((self.clone(), digest))))
-    }
-
-    /// An empty buffer.
-    pub(crate) fn buffer(&self) -> Buffer {
-        self.spare.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Takes a buffer back for the next statement.
-    pub(crate) fn recycle(&self, mut buffer: Buffer) {
-        let mut spare = self.spare.borrow_mut();
-        if buffer.capacity() > 0 && spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_SIZE {
-            buffer.clear();
-            spare.push(buffer);
-        }
     }
 
     /// Passes a `KILL` on to the thread, of this splitter or another, that gave the session its id. None

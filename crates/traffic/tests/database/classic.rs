@@ -79,7 +79,9 @@ impl Classic {
         self.send(0, command);
         let mut packets: Vec<Vec<u8>> = Vec::new();
         while packets.iter().enumerate().filter(|(at, packet)| is_end(*at, packet)).count() < ends {
-            packets.push(self.packet().1);
+            let (sequence, payload) = self.packet();
+            assert_eq!(sequence, (packets.len() + 1) as u8, "out of order");
+            packets.push(payload);
         }
         packets
     }

@@ -24,6 +24,7 @@ mod lone;
 mod made;
 mod set;
 mod settings;
+mod shapes;
 mod statement;
 mod tell;
 mod verbs;
@@ -32,6 +33,7 @@ pub use effects::{Effects, Reads};
 pub use lone::lone_values;
 pub use made::{Made, TableName, made};
 pub use set::{Assignment, Assignments, Scope, Value, assignments};
+pub(crate) use shapes::Shapes;
 pub use statement::{
     Access, Aim, Completion, Consistency, ContextValue, Hint, Kill, Kind, Lone, Reason, Route, Span,
     Statement, Switch, Target, Transaction,

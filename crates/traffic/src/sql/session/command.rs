@@ -3,7 +3,7 @@
 use super::answers::written;
 use super::perform::Work;
 use super::{Arrival, Over, Session};
-use crate::sql::classify::{Kind, Statement, classify, examine};
+use crate::sql::classify::{Kind, Statement, classify};
 use crate::sql::digest::Digest;
 use crate::sql::wire::command::Command;
 use crate::sql::wire::response::Reply;
@@ -53,14 +53,14 @@ impl Session {
         match command {
             Command::Query(query) => {
                 let text = (length - query.sql.len(), length);
-                let (verdict, digest) = examine(query.sql, &self.dialect);
+                let (verdict, digest) = self.worker.examine(query.sql, &self.dialect);
                 let work = Work { digest: Some(digest), text, ..work(verdict) };
                 self.query(&work).await
             }
             Command::Execute { statement, cursor } => self.execute(work, statement, cursor == 0).await,
             Command::BulkExecute { statement, .. } => self.execute(work, statement, false).await,
             Command::Prepare(sql) => {
-                let (verdict, digest) = examine(sql, &self.dialect);
+                let (verdict, digest) = self.worker.examine(sql, &self.dialect);
                 let work = Work { digest: Some(digest), ..work(verdict) };
                 self.prepare(work).await
             }

@@ -8,12 +8,15 @@ use super::replay::Checksum;
 use crate::sql::backend::{Backend, Standing};
 use crate::sql::client::Client;
 use crate::sql::line::Line;
+use crate::sql::placed::Text;
 use crate::sql::roll::{End, Member};
 use crate::sql::settings::STREAM_BUFFER;
+use crate::sql::spare::Spare;
 use crate::sql::state::State;
 use crate::sql::wire::follower::Follower;
 use crate::sql::wire::response::{Next, Reply};
 use crate::sql::wire::status::ServerError;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -22,11 +25,14 @@ use tokio::io::AsyncWrite;
 /// How much of what the client sends ahead is read while its last command runs.
 const AHEAD: usize = 64 << 10;
 
+/// The most bytes of an answer that are moved to put in, or leave out, what its client is told otherwise.
+const MOVED: usize = 4 << 10;
+
 /// How much of an answer that is to be withheld is held as a whole.
 const WITHHELD: usize = 64 << 10;
 
 /// A command of ours, sent ahead of the client's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Expect {
     /// The session begins anew.
     Reset,
@@ -39,7 +45,7 @@ pub(super) enum Expect {
     /// A row comes if the replica has what the session needs to see.
     CaughtUp,
     /// A statement of the client's is prepared here too.
-    Prepare(u32),
+    Prepare(Rc<Text>),
 }
 
 /// How an exchange ended.
@@ -76,6 +82,8 @@ pub(super) enum Fault {
 pub(super) struct Exchange<'a> {
     pub(super) client: &'a mut Line<Client>,
     pub(super) backend: &'a mut Backend,
+    /// Lends the space for what the server answers.
+    pub(super) spare: &'a Spare,
     pub(super) follower: &'a mut Follower,
     pub(super) member: &'a Member,
     /// What was sent ahead, in order.
@@ -113,6 +121,8 @@ pub(super) struct Progress {
     begun: bool,
     /// So many bytes at the front of what has come go to the client.
     forward: usize,
+    /// They, or what was written before, are being written to the client.
+    delivering: bool,
     /// The answer has ended.
     ended: Option<Next>,
     /// Bytes have gone to the client.
@@ -150,7 +160,7 @@ impl Exchange<'_> {
             }
         }
         loop {
-            if !self.holds_back() {
+            if self.has_news() {
                 ready!(self.poll_deliver(cx))?;
             }
             if let Some(ended) = self.progress.ended {
@@ -159,11 +169,33 @@ impl Exchange<'_> {
             if self.advance()? {
                 continue;
             }
-            match self.backend.link.line.poll_fill(cx, STREAM_BUFFER) {
+            match self.poll_fill(cx) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fault::Lost)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => return self.poll_around(cx),
             }
+        }
+    }
+
+    /// Reads what the server answers. All connections use the same few buffers by turns, which so are in the
+    /// processor's cache.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let line = &mut self.backend.link.line;
+        if line.inbound.capacity() == 0 {
+            line.inbound = self.spare.lend();
+        }
+        let read = line.poll_fill(cx, STREAM_BUFFER);
+        if read.is_pending() {
+            self.give_back();
+        }
+        read
+    }
+
+    /// Gives up the space for an answer that is not needed at present.
+    fn give_back(&mut self) {
+        let inbound = &mut self.backend.link.line.inbound;
+        if inbound.is_empty() {
+            self.spare.give_back(std::mem::take(inbound));
         }
     }
 
@@ -174,7 +206,15 @@ impl Exchange<'_> {
         progress.withhold && (progress.ended.is_some() || short())
     }
 
+    /// Whether something is to be sent to the client.
+    fn has_news(&self) -> bool {
+        let progress = &self.progress;
+        let any = progress.forward > 0 || progress.delivering || !self.client.outbound.is_empty();
+        any && !self.holds_back()
+    }
+
     fn end(&mut self, ended: Next) -> Result<Ended, Fault> {
+        self.give_back();
         if let Some(error) = self.progress.refused.take() {
             return Err(Fault::Refused(error));
         }
@@ -188,6 +228,7 @@ impl Exchange<'_> {
     /// Writes to the client what is for it.
     fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.progress.delivered |= self.progress.withhold;
+        self.progress.delivering = true;
         // The two are never filled both: what stands between pieces of ours is copied to them.
         let sent = self.client.poll_send(cx);
         if let Poll::Ready(Err(_)) = sent {
@@ -212,6 +253,7 @@ impl Exchange<'_> {
             return self.poll_stuck();
         }
         self.member.stuck(false);
+        self.progress.delivering = false;
         Poll::Ready(Ok(()))
     }
 
@@ -241,6 +283,10 @@ impl Exchange<'_> {
             self.progress.begun = true;
             self.follower.begin(reply, self.sequence, self.backend.link.capabilities);
         }
+        // Nothing has come that could be followed.
+        if self.backend.link.line.inbound.is_empty() && !self.follower.is_done() {
+            return Ok(false);
+        }
         self.follow()
     }
 
@@ -265,11 +311,8 @@ impl Exchange<'_> {
             self.backend.standing = Standing::Unknown;
         } else if *expect == Expect::CaughtUp {
             self.progress.behind = outcome.rows == 0;
-        } else if let (Expect::Prepare(statement), Some(prepared)) = (*expect, outcome.prepared) {
-            let closed = self.backend.place(self.member.id, statement, prepared.id);
-            if let Some(closed) = closed {
-                self.backend.link.put(0x19, &closed.to_le_bytes());
-            }
+        } else if let (Expect::Prepare(text), Some(prepared)) = (expect, outcome.prepared) {
+            self.backend.place(text, prepared.id);
         } else if *expect == Expect::Reset {
             self.backend.was_reset();
         } else if matches!(expect, Expect::Set | Expect::Schema) && self.progress.refused.is_none() {
@@ -286,26 +329,29 @@ impl Exchange<'_> {
         let before = self.progress.delivered;
         loop {
             let inbound = &mut self.backend.link.line.inbound;
-            let step = self.follower.step(inbound.data_mut()).map_err(|_| Fault::Lost)?;
-            let (forward, skip, next) = (step.forward, step.skip, step.next);
+            let front = self.progress.forward;
+            let bytes = inbound.data_mut().get_mut(front..).unwrap_or_default();
+            let step = self.follower.step(bytes).map_err(|_| Fault::Lost)?;
+            let (end, skip, next) = (front + step.forward, step.skip, step.next);
             if let Some(sum) = &mut self.sum {
-                sum.add(inbound.data().get(..forward).unwrap_or_default());
+                sum.add(inbound.data().get(front..end).unwrap_or_default());
                 sum.add(step.insert);
             }
+            let outbound = &mut self.client.outbound;
             if mute {
-                inbound.consume(forward + skip);
-            } else if step.insert.is_empty()
-                && skip == 0
-                && self.client.outbound.is_empty()
+                inbound.consume(end + skip);
+            } else if outbound.is_empty()
                 && !self.progress.withhold
+                && (skip == 0 && step.insert.is_empty() || inbound.splice(end, skip, step.insert, MOVED))
             {
-                self.progress.forward = forward;
-                self.progress.delivered |= forward > 0;
+                self.progress.forward = end + step.insert.len();
+                self.progress.delivered |= self.progress.forward > 0;
             } else {
                 // Pieces of ours and of the server's go out together: a copy costs less than another write.
-                self.client.outbound.extend_from_slice(inbound.data().get(..forward).unwrap_or_default());
-                self.client.outbound.extend_from_slice(step.insert);
-                inbound.consume(forward + skip);
+                outbound.extend_from_slice(inbound.data().get(..end).unwrap_or_default());
+                outbound.extend_from_slice(step.insert);
+                inbound.consume(end + skip);
+                self.progress.forward = 0;
                 self.progress.delivered |= !self.progress.withhold;
             }
             if self.follower.outcome().error.is_some() && !mute {

@@ -228,7 +228,12 @@ impl Session {
 
     fn put_step(&mut self, step: &Step) -> Result<(), Fault> {
         let number = match step.statement {
-            Some(statement) => Some(self.placed_number(statement).ok_or(Fault::Lost)?),
+            Some(statement) => {
+                let placed = self.placed(statement).ok_or(Fault::Lost)?;
+                // The step tells the server others, maybe.
+                placed.types.clear();
+                Some(placed.id)
+            }
             None => None,
         };
         let Some(held) = &mut self.held else { return Err(Fault::Lost) };

@@ -202,7 +202,7 @@ impl Session {
     /// takes is in the processor's cache.
     fn rest(&mut self) {
         if self.line.inbound.is_empty() {
-            self.worker.recycle(std::mem::take(&mut self.line.inbound));
+            self.worker.spare.give_back(std::mem::take(&mut self.line.inbound));
         }
         if let Some(held) = &mut self.held {
             held.backend.count(if self.status.contains(Status::IN_TRANS) {
@@ -260,7 +260,7 @@ impl Session {
         let mut read = self.line.stream.poll_readable(cx).map_ok(|()| 0)?;
         if read.is_ready() {
             if self.line.inbound.capacity() == 0 {
-                self.line.inbound = self.worker.buffer();
+                self.line.inbound = self.worker.spare.lend();
             }
             read = self.line.poll_fill(cx, limit)?;
         }

@@ -190,7 +190,7 @@ impl Session {
         }
         self.put_command(work)?;
         progress.withhold = self.is_withheld(work);
-        let mut sum = self.transcript.is_recording().then(Checksum::default);
+        let mut sum = self.transcript.sums_up().then(Checksum::default);
         let ended = self.exchange(Some(work.reply), 1, false, progress, sum.as_mut()).await?;
         if let Some(sum) = sum {
             self.transcript.sum = sum;
@@ -234,6 +234,7 @@ impl Session {
         }
         self.compose_wait();
         if let Some(statement) = work.statement {
+            self.refuse_others_types(statement);
             self.compose_statement(statement)?;
         }
         self.compose_past();
@@ -291,6 +292,7 @@ impl Session {
         let mut exchange = Exchange {
             client: &mut self.line,
             backend: &mut held.backend,
+            spare: &self.worker.spare,
             follower: &mut self.follower,
             member: &self.member,
             expects: &self.expects,

@@ -1,20 +1,22 @@
 //! The statements a session has prepared, and having them at the connection they are to run on.
 //!
 //! A client knows its statements by numbers of ours. On each connection that runs one it is prepared the
-//! first time, with a number of the server's; what the client was told about its columns stays.
+//! first time, with a number of the server's, for all sessions that have prepared the same; what the client was
+//! told about its columns stays.
 
 use super::exchange::{Expect, Fault};
 use super::perform::{self, Work};
 use super::{Over, Session};
 use crate::sql::classify::Statement;
 use crate::sql::digest::Digest;
-use crate::sql::wire::packet::{self, Header, Passage};
+use crate::sql::placed::{Placed, Text};
+use crate::sql::wire::capability::Capabilities;
+use crate::sql::wire::execution::Execution;
+use crate::sql::wire::packet::{self, HEADER, Header, Passage};
 use crate::sql::wire::response::Prepared;
 use crate::sql::wire::status::{ServerError, Status};
 use std::rc::Rc;
 
-/// Where the null bitmap of an execution stands: after command, number, flags and count.
-const BITMAP: usize = 10;
 const COM_STMT_EXECUTE: u8 = 0x17;
 const COM_STMT_SEND_LONG_DATA: u8 = 0x18;
 
@@ -32,13 +34,13 @@ pub(super) struct Statements {
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) number: u32,
-    pub(super) sql: Rc<[u8]>,
+    pub(super) text: Rc<Text>,
     pub(super) verdict: Statement,
     pub(super) digest: Digest,
     parameters: u16,
-    /// The types of its parameters, as they were sent last, and how often they have changed.
+    /// The types of its parameters as they were sent last, and of how many.
     types: Vec<u8>,
-    types_version: u32,
+    typed: usize,
     /// Pieces of parameters that were sent ahead, as payloads.
     long: Vec<Box<[u8]>>,
     /// It has a cursor on the connection that is held.
@@ -107,75 +109,91 @@ impl Statements {
 impl Session {
     /// A statement was prepared for the client.
     pub(super) fn took_statement(&mut self, number: u32, work: &Work, prepared: Prepared) {
-        let sql: Rc<[u8]> = self.text(work).into();
+        let text = self.worker.texts.share(self.text(work), &self.state);
         let known = Known {
             number,
-            sql,
+            text: text.clone(),
             verdict: work.verdict,
             digest: work.digest.unwrap_or(Digest(0)),
             parameters: prepared.parameters,
             types: Vec::new(),
-            types_version: 0,
+            typed: 0,
             long: Vec::new(),
             cursor: false,
         };
         self.statements.insert(known);
-        let id = self.member.id;
-        if let Some(held) = &mut self.held
-            && let Some(closed) = held.backend.place(id, number, prepared.id)
-        {
-            held.backend.link.put(0x19, &closed.to_le_bytes());
+        if let Some(held) = &mut self.held {
+            held.backend.place(&text, prepared.id);
         }
     }
 
     /// Prepares a statement on the connection that is held, where it is not.
     pub(super) fn compose_statement(&mut self, number: u32) -> Result<(), Fault> {
-        let id = self.member.id;
-        let (Some(held), Some(known)) = (&mut self.held, self.statements.get(number)) else {
+        if self.is_placed(number) {
+            return Ok(());
+        }
+        let (Some(held), Some(known)) = (&mut self.held, self.statements.get_mut(number)) else {
             return Err(Fault::Lost);
         };
-        if held.backend.placed(id, number).is_none() {
-            let outbound = &mut held.backend.link.line.outbound;
-            let mut payload = Vec::with_capacity(known.sql.len() + 1);
-            payload.push(0x16);
-            payload.extend_from_slice(&known.sql);
-            packet::put(outbound, 0, &payload);
-            self.expects.push(Expect::Prepare(number));
+        if !Rc::ptr_eq(&known.text.state, &self.state) {
+            // It is prepared as the session would now: whoever had it prepared then does not share it.
+            known.text = self.worker.texts.share(&known.text.sql, &self.state);
+            if held.backend.placed(&known.text, number).is_some() {
+                return Ok(());
+            }
         }
+        let payload = [&[0x16], &*known.text.sql].concat();
+        packet::put(&mut held.backend.link.line.outbound, 0, &payload);
+        self.expects.push(Expect::Prepare(known.text.clone()));
         Ok(())
     }
 
-    /// The server's number for a statement on the connection that is held.
-    pub(super) fn placed_number(&mut self, number: u32) -> Option<u32> {
-        let id = self.member.id;
-        Some(self.held.as_mut()?.backend.placed(id, number)?.id)
+    /// Closes a statement at the server that knows the types of others' parameters, where the session has never
+    /// told any of its own and the execution at hand does not either: it is to be answered as on a new one.
+    pub(super) fn refuse_others_types(&mut self, number: u32) {
+        let client = self.capabilities;
+        let (Some(held), Some(known)) = (&mut self.held, self.statements.get(number)) else { return };
+        let told = !known.types.is_empty() || known.parameters == 0;
+        if told || held.backend.placed(&known.text, number).is_none_or(|placed| placed.types.is_empty()) {
+            return;
+        }
+        let payload = self.line.inbound.data().get(HEADER..).unwrap_or_default();
+        if Execution::read(payload, known.parameters, client).is_some_and(|it| !it.brings_types()) {
+            held.backend.displace(&known.text, number);
+        }
+    }
+
+    /// The statement on the connection that is held.
+    pub(super) fn placed(&mut self, number: u32) -> Option<&mut Placed> {
+        let known = self.statements.get(number)?;
+        self.held.as_mut()?.backend.placed(&known.text, number)
     }
 
     /// Appends a command about a statement, with the server's number, the long data before it and the types
     /// that the server does not know.
     pub(super) fn put_statement_command(&mut self, work: &Work, number: u32) -> Result<(), Fault> {
-        let id = self.member.id;
+        let client = self.capabilities;
         let (Some(held), Some(known)) = (&mut self.held, self.statements.get_mut(number)) else {
             return Err(Fault::Lost);
         };
-        let backend = &mut *held.backend;
-        let Some(placed) = backend.placed(id, number) else { return Err(Fault::Lost) };
-        let (server_number, told) = (placed.id, placed.types);
+        let Some(placed) = held.backend.placed(&known.text, number) else { return Err(Fault::Lost) };
         let payload = self.line.payload(work.length);
-        let outbound = &mut backend.link.line.outbound;
-        if payload.first() != Some(&COM_STMT_EXECUTE) {
-            perform::put_renumbered(outbound, payload, server_number);
-            return Ok(());
+        let execution = Execution::read(payload, known.parameters, client);
+        let mut with = Vec::new();
+        if let Some(execution) = &execution {
+            known.learn(execution);
+            if known.lacks_types(execution, &placed.types) {
+                let front = execution.put_front_with(&known.types, &mut with);
+                with.extend_from_slice(payload.get(front..).unwrap_or_default());
+            }
+            known.tell(&mut placed.types);
         }
-        for piece in &known.long {
-            perform::put_renumbered(outbound, piece, server_number);
+        let id = placed.id;
+        let outbound = &mut held.backend.link.line.outbound;
+        for piece in known.long.iter().filter(|_| payload.first() == Some(&COM_STMT_EXECUTE)) {
+            perform::put_renumbered(outbound, piece, id);
         }
-        let rewritten = known.take_types(payload, told);
-        perform::put_renumbered(outbound, rewritten.as_deref().unwrap_or(payload), server_number);
-        let version = known.types_version;
-        if let Some(placed) = held.backend.placed(id, number) {
-            placed.types = version;
-        }
+        perform::put_renumbered(outbound, if with.is_empty() { payload } else { &with }, id);
         Ok(())
     }
 
@@ -187,47 +205,43 @@ impl Session {
         header: Header,
         limit: u64,
     ) -> Result<Passage, Fault> {
-        let id = self.member.id;
+        let client = self.capabilities;
         let (Some(held), Some(known)) = (&mut self.held, self.statements.get_mut(number)) else {
             return Err(Fault::Lost);
         };
-        let backend = &mut *held.backend;
-        let Some(placed) = backend.placed(id, number) else { return Err(Fault::Lost) };
-        let (server_number, told) = (placed.id, placed.types);
-        let outbound = &mut backend.link.line.outbound;
-        for piece in &known.long {
-            perform::put_renumbered(outbound, piece, server_number);
-        }
+        let Some(placed) = held.backend.placed(&known.text, number) else { return Err(Fault::Lost) };
         let inbound = &mut self.line.inbound;
-        let Some(payload) = inbound.data_mut().get_mut(packet::HEADER..) else { return Err(Fault::Client) };
-        perform::renumber(payload, server_number);
-        let passage = if payload.first() == Some(&COM_STMT_EXECUTE) && known.needs_types(payload, told) {
-            // They are put in, and the frame that holds them becomes longer.
-            let longer = header.length + known.types.len();
-            if longer >= packet::FULL {
-                return Err(Fault::Refused(ServerError {
-                    code: 1210,
-                    sqlstate: *b"HY000",
-                    message: "Stoa: prepare the statement again to execute it with so much".to_owned(),
-                }));
+        let Some(payload) = inbound.data_mut().get_mut(HEADER..) else { return Err(Fault::Client) };
+        perform::renumber(payload, placed.id);
+        let execution = Execution::read(payload, known.parameters, client);
+        let mut put_in = None;
+        if let Some(execution) = &execution {
+            known.learn(execution);
+            if known.lacks_types(execution, &placed.types) {
+                let mut with = Vec::new();
+                put_in = Some((execution.put_front_with(&known.types, &mut with), with));
             }
-            let bound = known.bound();
-            let front = payload.get(..bound).unwrap_or_default();
-            outbound.extend_from_slice(&Header { length: longer, sequence: header.sequence }.to_bytes());
-            outbound.extend_from_slice(front);
-            outbound.push(1);
-            outbound.extend_from_slice(&known.types);
-            inbound.consume(packet::HEADER + bound + 1);
-            Passage::begun(header, bound + 1, limit)
-        } else {
-            known.take_types(payload, known.types_version);
-            Passage::new(header.sequence, 0, limit)
-        };
-        let version = known.types_version;
-        if let Some(placed) = backend.placed(id, number) {
-            placed.types = version;
+            known.tell(&mut placed.types);
         }
-        Ok(passage)
+        let id = placed.id;
+        let outbound = &mut held.backend.link.line.outbound;
+        for piece in &known.long {
+            perform::put_renumbered(outbound, piece, id);
+        }
+        let Some((front, with)) = put_in else { return Ok(Passage::new(header.sequence, 0, limit)) };
+        // The frame that holds them becomes longer.
+        let length = header.length + known.types.len();
+        if length >= packet::FULL {
+            return Err(Fault::Refused(ServerError {
+                code: 1210,
+                sqlstate: *b"HY000",
+                message: "Stoa: prepare the statement again to execute it with so much".to_owned(),
+            }));
+        }
+        outbound.extend_from_slice(&Header { length, sequence: header.sequence }.to_bytes());
+        outbound.extend_from_slice(&with);
+        inbound.consume(HEADER + front);
+        Ok(Passage::begun(header, front, limit))
     }
 
     /// A command's payload with all that is needed to run it again; none where that is not held.
@@ -238,10 +252,8 @@ impl Session {
         let payload = self.line.payload(work.length);
         match work.statement.and_then(|number| self.statements.get(number)) {
             Some(known) if !known.long.is_empty() => None,
-            Some(known) if payload.first() == Some(&COM_STMT_EXECUTE) => {
-                Some(known.with_types(payload).map_or_else(|| payload.into(), Vec::into_boxed_slice))
-            }
-            _ => Some(payload.into()),
+            Some(known) => Some(known.with_types(payload, self.capabilities)),
+            None => Some(payload.into()),
         }
     }
 
@@ -249,7 +261,19 @@ impl Session {
     pub(super) fn executed(&mut self, number: u32) {
         let status = self.follower.outcome().status;
         let opened = status.contains(Status::CURSOR_EXISTS) && !status.contains(Status::LAST_ROW_SENT);
-        self.set_cursor(number, opened);
+        let failed = self.follower.outcome().error.is_some();
+        self.set_cursor(number, opened && !failed);
+        if !failed {
+            return;
+        }
+        let (Some(held), Some(known)) = (&mut self.held, self.statements.get(number)) else { return };
+        if !known.long.is_empty() {
+            // What became of them nobody says: they may fail whoever executes it next.
+            held.backend.displace(&known.text, number);
+        } else if let Some(placed) = held.backend.placed(&known.text, number) {
+            // How much of it was read is not known either.
+            placed.types.clear();
+        }
     }
 
     /// Whether a statement has a cursor: while one is open, its connection is kept.
@@ -259,6 +283,11 @@ impl Session {
             known.cursor = open;
             let cursors = &mut self.pins.cursors;
             *cursors = if open { cursors.saturating_add(1) } else { cursors.saturating_sub(1) };
+            if let Some(held) = &mut self.held
+                && let Some(placed) = held.backend.placed(&known.text, number)
+            {
+                placed.cursor = open.then_some(number);
+            }
         }
     }
 
@@ -282,26 +311,28 @@ impl Session {
 
     /// The client needs a statement no more.
     pub(super) fn close_statement(&mut self, number: u32) {
+        let Some(known) = self.statements.get(number) else { return };
+        if known.cursor
+            && let Some(held) = &mut self.held
+        {
+            held.backend.displace(&known.text, number);
+        }
         self.set_cursor(number, false);
         self.statements.remove(number);
-        let id = self.member.id;
-        if let Some(held) = &mut self.held
-            && let Some(placed) = held.backend.displace(id, number)
-        {
-            // Goes with the next command.
-            held.backend.link.put(0x19, &placed.to_le_bytes());
+        if let Some(held) = &mut self.held {
+            held.backend.tidy();
         }
     }
 
     /// Whether the statement's cursor or long data are at the connection that is held.
     pub(super) fn is_placed(&mut self, number: u32) -> bool {
-        self.placed_number(number).is_some()
+        self.placed(number).is_some()
     }
 
     /// What a command is counted as: the text of its statement.
     pub(super) fn statement_text(&self, work: &Work) -> &[u8] {
         match work.statement.and_then(|number| self.statements.get(number)) {
-            Some(known) => &known.sql,
+            Some(known) => &known.text.sql,
             None => self.text(work),
         }
     }
@@ -323,52 +354,41 @@ impl Statements {
 }
 
 impl Known {
-    /// Where an execution says whether it brings the types of its parameters.
-    fn bound(&self) -> usize {
-        BITMAP + usize::from(self.parameters).div_ceil(8)
-    }
-
-    /// Whether an execution brings no types, and the server was not told the last ones.
-    fn needs_types(&self, payload: &[u8], told: u32) -> bool {
-        self.parameters > 0
-            && told != self.types_version
-            && !self.types.is_empty()
-            && payload.get(self.bound()) == Some(&0)
-    }
-
-    /// Takes down the types that an execution brings; where it brings none and the server, which was told
-    /// those of version `told`, does not know them, answers the execution with them put in.
-    fn take_types(&mut self, payload: &[u8], told: u32) -> Option<Vec<u8>> {
-        if self.parameters == 0 {
-            return None;
+    /// Takes down the types that an execution brings.
+    fn learn(&mut self, execution: &Execution<'_>) {
+        if let Some(types) = execution.types()
+            && self.types != types
+        {
+            self.types.clear();
+            self.types.extend_from_slice(types);
         }
-        let count = usize::from(self.parameters);
-        let bound = self.bound();
-        match payload.get(bound) {
-            Some(1) => {
-                let types = payload.get(bound + 1..bound + 1 + 2 * count)?;
-                if self.types != types {
-                    self.types.clear();
-                    self.types.extend_from_slice(types);
-                    self.types_version += 1;
-                }
-                None
-            }
-            Some(0) if told != self.types_version => self.with_types(payload),
-            _ => None,
+        if execution.brings_types() {
+            self.typed = execution.count;
         }
     }
 
-    /// An execution with the types put in that it does not bring; none where it brings them or takes none.
-    fn with_types(&self, payload: &[u8]) -> Option<Vec<u8>> {
-        let bound = self.bound();
-        if self.types.is_empty() || payload.get(bound) != Some(&0) {
-            return None;
+    /// Whether an execution brings no types, and the server, which was told these last, does not know them.
+    fn lacks_types(&self, execution: &Execution<'_>, told: &[u8]) -> bool {
+        !execution.brings_types() && self.typed == execution.count && *told != *self.types
+    }
+
+    /// The server knows the types from now on.
+    fn tell(&self, told: &mut Vec<u8>) {
+        if *told != self.types {
+            told.clear();
+            told.extend_from_slice(&self.types);
         }
-        let mut with = payload.get(..bound)?.to_vec();
-        with.push(1);
-        with.extend_from_slice(&self.types);
-        with.extend_from_slice(payload.get(bound + 1..)?);
-        Some(with)
+    }
+
+    /// A command about it that says what types its parameters have, where it is an execution.
+    fn with_types(&self, payload: &[u8], client: Capabilities) -> Box<[u8]> {
+        let execution = Execution::read(payload, self.parameters, client);
+        let Some(execution) = execution.filter(|execution| self.lacks_types(execution, &[])) else {
+            return payload.into();
+        };
+        let mut with = Vec::with_capacity(payload.len() + self.types.len());
+        let front = execution.put_front_with(&self.types, &mut with);
+        with.extend_from_slice(payload.get(front..).unwrap_or_default());
+        with.into()
     }
 }

@@ -9,11 +9,15 @@ use std::rc::Rc;
 /// are our own servers'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Checksum {
-    hash: u64,
+    /// One for each word of a block: a processor works on all of them at once.
+    lanes: [u64; LANES],
+    /// Bytes of a block that is not complete yet.
+    rest: [u8; BLOCK],
     length: u64,
-    /// Bytes of a word that is not complete yet.
-    rest: u64,
 }
+
+const LANES: usize = 4;
+const BLOCK: usize = 8 * LANES;
 
 /// A command of a transaction.
 #[derive(Debug, Clone)]
@@ -50,41 +54,49 @@ impl Checksum {
     /// Adds bytes. The sum is the same however they are cut.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         let mut left = bytes;
-        // To the next whole word, word by word, and what is left.
-        while !self.length.is_multiple_of(8)
-            && let Some((byte, rest)) = left.split_first()
-        {
-            self.byte(*byte);
+        let begun = self.length as usize % BLOCK;
+        self.length += bytes.len() as u64;
+        if begun > 0 {
+            let (first, rest) = left.split_at(left.len().min(BLOCK - begun));
+            self.keep(begun, first);
             left = rest;
+            if begun + first.len() < BLOCK {
+                return;
+            }
+            self.lanes = mixed(self.lanes, &self.rest);
         }
-        let mut words = left.chunks_exact(8);
-        for word in &mut words {
-            let mut array = [0; 8];
-            array.copy_from_slice(word);
-            self.word(u64::from_le_bytes(array));
-            self.length += 8;
-        }
-        words.remainder().iter().for_each(|byte| self.byte(*byte));
+        let (blocks, rest) = left.as_chunks::<BLOCK>();
+        self.lanes = blocks.iter().fold(self.lanes, mixed);
+        // The same bytes end with the same rest, whatever stood there before them.
+        self.rest = [0; BLOCK];
+        self.keep(0, rest);
     }
 
-    fn byte(&mut self, byte: u8) {
-        self.rest |= u64::from(byte) << (8 * (self.length % 8));
-        self.length += 1;
-        if self.length.is_multiple_of(8) {
-            let word = std::mem::take(&mut self.rest);
-            self.word(word);
+    fn keep(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(place) = self.rest.get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
         }
-    }
-
-    fn word(&mut self, word: u64) {
-        self.hash = (self.hash.rotate_left(23) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }
 
+fn mixed(lanes: [u64; LANES], block: &[u8; BLOCK]) -> [u64; LANES] {
+    let (words, _) = block.as_chunks::<8>();
+    let mut mixed = lanes;
+    for (lane, word) in mixed.iter_mut().zip(words) {
+        *lane = (lane.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+    mixed
+}
+
 impl Transcript {
-    /// Whether answers are summed up: a transaction is open.
+    /// Whether a transaction is open.
     pub(super) fn is_recording(&self) -> bool {
         self.inner.is_some()
+    }
+
+    /// Whether answers are summed up: a transaction is open that may be done again.
+    pub(super) fn sums_up(&self) -> bool {
+        self.inner.as_ref().is_some_and(|record| !record.broken)
     }
 
     /// A transaction may begin with the next command, in `state`.
@@ -143,10 +155,21 @@ mod tests {
     fn a_sum_is_the_same_however_the_bytes_are_cut() {
         let bytes: Vec<u8> = (0..=255).collect();
         let whole = sum(&[&bytes]);
-        for cut in [1, 7, 8, 9, 100, 255] {
+        for cut in 0..bytes.len() {
             let (first, second) = bytes.split_at(cut);
             assert_eq!(sum(&[first, &[], second]), whole, "{cut}");
         }
+        let each: Vec<&[u8]> = bytes.chunks(7).collect();
+        assert_eq!(sum(&each), whole);
+        for (at, cut) in (0..bytes.len()).zip(1..) {
+            let mut other = bytes.clone();
+            other[at] ^= 0x40;
+            assert_ne!(sum(&[&other]), whole, "byte {at}");
+            assert_eq!(sum(&[&bytes[..cut]]), sum(&[&bytes[..at], &bytes[at..cut]]), "{cut}");
+            assert_ne!(sum(&[&bytes[..at]]), sum(&[&bytes[..at], &[0]]), "{at}");
+        }
+        let swapped = [&bytes[32..64], &bytes[..32], &bytes[64..]].concat();
+        assert_ne!(sum(&[&swapped]), whole);
         assert_ne!(sum(&[&bytes[1..]]), whole);
         assert_ne!(sum(&[b"a"]), sum(&[b"a\0"]));
         assert_ne!(sum(&[b"ab"]), sum(&[b"ba"]));
@@ -166,9 +189,9 @@ mod tests {
         transcript.begin(&Rc::default());
         transcript.push(step.clone(), 10_000, 2);
         transcript.push(step.clone(), 10_000, 2);
-        assert_eq!(transcript.again().unwrap().1.len(), 2);
+        assert_eq!((transcript.again().unwrap().1.len(), transcript.sums_up()), (2, true));
         transcript.push(step, 10_000, 2);
-        assert!(transcript.again().is_none() && transcript.is_recording());
+        assert!(transcript.again().is_none() && transcript.is_recording() && !transcript.sums_up());
         transcript.end();
         assert!(!transcript.is_recording());
     }

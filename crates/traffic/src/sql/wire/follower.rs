@@ -7,7 +7,7 @@ mod ending;
 use super::Malformed;
 use super::capability::Capabilities;
 use super::field::Fields;
-use super::packet::{HEADER, Header};
+use super::packet::{FULL, HEADER, Header};
 use super::reply;
 use super::response::{Next, Outcome, Prepared, Reply, ResponseError, Step};
 use super::status::{EofPacket, Status};
@@ -171,6 +171,9 @@ impl Follower {
             if self.left > 0 {
                 return Ok(stop(at, Next::Read(1)));
             }
+            if self.state == State::Rows && !self.continued {
+                at = self.rows(bytes, at);
+            }
             let rest = bytes.get_mut(at..).unwrap_or_default();
             if !self.continued {
                 match self.state {
@@ -212,6 +215,26 @@ impl Follower {
                 }
             }
         }
+    }
+
+    /// Passes the plain rows that stand whole from `at` on; answers where they end.
+    fn rows(&mut self, bytes: &mut [u8], mut at: usize) -> usize {
+        let whole = bytes.len();
+        while let Some(&mut [low, middle, high, ref mut sequence, first]) =
+            bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<{ HEADER + 1 }>())
+        {
+            let length = u32::from_le_bytes([low, middle, high, 0]) as usize;
+            let end = at + HEADER + length;
+            let plain = first < 0xFE && length > 0 && length < FULL && *sequence == self.sequence;
+            if !plain || end > whole {
+                break;
+            }
+            *sequence = self.sequence.wrapping_add(self.shift);
+            self.sequence = self.sequence.wrapping_add(1);
+            self.outcome.rows += 1;
+            at = end;
+        }
+        at
     }
 
     fn put_in(&self, forward: usize, skip: usize) -> Step<'_> {

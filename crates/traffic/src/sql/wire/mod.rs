@@ -32,6 +32,7 @@ pub mod auth;
 pub mod capability;
 pub mod command;
 pub mod compress;
+pub(crate) mod execution;
 pub(crate) mod field;
 pub mod follower;
 pub mod handshake;

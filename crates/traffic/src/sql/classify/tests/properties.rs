@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::reads::READS;
 use super::{BOTH, MARIADB, MYSQL};
-use crate::sql::classify::{Effects, Route, classify, examine, statements};
+use crate::sql::classify::{Effects, Route, Shapes, classify, examine, statements};
 use crate::sql::lexer::{Dialect, Lexer, TokenKind};
 use crate::sql::{digest, digest_text};
 
@@ -110,6 +110,19 @@ fn any_text() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![4 => pieces, 1 => prop::collection::vec(any::<u8>(), 0..200)]
 }
 
+const BEGINS: &[&str] =
+    &["SELECT ", "INSERT INTO t VALUES (", "UPDATE t SET a=", "DELETE FROM t WHERE ", "SET ", ""];
+
+const LITERALS: &[&str] =
+    &["1", "=1", " 1 ", ",1", "(1)", "'~'", " '~' ", "'~", "`~`", "\"~\"", "t1", ".1", "/*~*/", "@~"];
+
+/// Something like a statement, with `1` for a number and `~` for what a string may hold.
+fn any_statement() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![2 => prop::sample::select(LITERALS), 1 => prop::sample::select(PIECES)];
+    (prop::sample::select(BEGINS), prop::collection::vec(piece, 0..12))
+        .prop_map(|(begin, pieces)| format!("{begin}{}", pieces.concat()))
+}
+
 /// Words that no statement for a replica may have as a token of its own.
 const FORBIDDEN: &[&str] = &[
     "INTO",
@@ -164,6 +177,21 @@ proptest! {
                     _ => {}
                 }
                 dotted = token.kind == TokenKind::Dot;
+            }
+        }
+    }
+
+    #[test]
+    fn a_verdict_that_is_remembered_is_the_one_that_would_be_made(
+        (texts, dialect) in (prop::collection::vec(any_statement(), 1..6), any_dialect()),
+        fill in prop::collection::vec((0..1000_u32, "[a-c0-9 ,()=]{0,3}"), 30),
+    ) {
+        let mut shapes = Shapes::default();
+        for (number, string) in &fill {
+            for text in &texts {
+                let text = text.replace("1", &number.to_string()).replace("~", string);
+                let remembered = shapes.examine(text.as_bytes(), &dialect);
+                prop_assert_eq!(remembered, examine(text.as_bytes(), &dialect), "{}", text);
             }
         }
     }
