@@ -12,8 +12,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use stoa_model::site::DatabaseEngine;
 use stoa_model::{Endpoint, Term};
+use tokio::time::Instant;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A replica that can connect has done so by then.
+const BEGINS: Duration = Duration::from_secs(1);
+
+/// How it gets on is looked at this often.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A primary as its replicas connect to it.
 #[derive(Debug, Clone, Copy)]
@@ -34,20 +41,11 @@ pub async fn follow(server: &Server<'_>, primary: Source<'_>, term: Term) -> Res
     let mut client = enter(server, verb, term, TIMEOUT).await?.hide(server.credentials.replication());
     make_read_only(server, &mut client, verb).await?;
     semi_sync::set(&mut client, verb, Side::Replica).await?;
-    let status: Option<Row> = client.first(verb, client.words().replica_status).await?;
+    let status = settled(&mut client, verb, (*address, primary.tls)).await?;
     let words = client.words();
-    let follows = status.as_ref().is_some_and(|row| {
-        let by_gtid = match client.engine() {
-            DatabaseEngine::Mariadb => column(row, "Using_Gtid") == "Slave_Pos",
-            DatabaseEngine::Mysql => number(row, "Auto_Position") == Some(1),
-        };
-        column(row, words.host) == address.ip().to_string()
-            && number(row, words.port) == Some(address.port().into())
-            && (column(row, words.tls) == "Yes") == primary.tls
-            && by_gtid
-            && [words.receiving, words.applying].into_iter().all(|name| column(row, name) == "Yes")
-    });
-    if follows {
+    let both_run =
+        |row: &Row| [words.receiving, words.applying].iter().all(|name| column(row, name) == "Yes");
+    if status.as_ref().is_some_and(|row| aims(&client, row, (*address, primary.tls)) && both_run(row)) {
         return leave(server, client, verb).await;
     }
     if status.is_some_and(|row| column(&row, words.applying) == "Yes") {
@@ -63,6 +61,41 @@ pub async fn follow(server: &Server<'_>, primary: Source<'_>, term: Term) -> Res
     client.run(verb, change).await?;
     client.run(verb, words.start_replicating).await?;
     leave(server, client, verb).await
+}
+
+/// How it replicates, once a replica that was told of this primary a moment ago, by whoever was interrupted then,
+/// has connected or has had time to. A primary of MariaDB may come to hold a connection for ever that is ended in the
+/// moment in which it begins, and answers no other one of that replica.
+async fn settled(
+    client: &mut Client,
+    verb: &'static str,
+    primary: (SocketAddr, bool),
+) -> Result<Option<Row>, DatabaseError> {
+    let words = client.words();
+    let began = Instant::now();
+    loop {
+        let status: Option<Row> = client.first(verb, words.replica_status).await?;
+        let connects = |row: &Row| {
+            aims(client, row, primary) && !["Yes", "No"].contains(&column(row, words.receiving).as_str())
+        };
+        if !status.as_ref().is_some_and(connects) || began.elapsed() > BEGINS {
+            return Ok(status);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Whether it replicates, or tries to, from this primary, as it should.
+fn aims(client: &Client, row: &Row, (address, tls): (SocketAddr, bool)) -> bool {
+    let words = client.words();
+    let by_gtid = match client.engine() {
+        DatabaseEngine::Mariadb => column(row, "Using_Gtid") == "Slave_Pos",
+        DatabaseEngine::Mysql => number(row, "Auto_Position") == Some(1),
+    };
+    column(row, words.host) == address.ip().to_string()
+        && number(row, words.port) == Some(address.port().into())
+        && (column(row, words.tls) == "Yes") == tls
+        && by_gtid
 }
 
 /// What a server of MariaDB wrote itself as a primary is part of where it stands. MySQL's has one set of all.

@@ -64,7 +64,7 @@ pub(super) async fn apply_received(client: &mut Client, verb: &'static str) -> R
     let mut reached = String::new();
     let mut since = Instant::now();
     loop {
-        let Some(row) = client.first::<Row>(verb, client.words().replica_status).await? else {
+        let Some(row) = client.first::<Row>(verb, client.words().full_status).await? else {
             return Ok(());
         };
         let Backlog { received, applied, is_over } = backlog(client, verb, &row)?;
@@ -101,7 +101,9 @@ struct Backlog {
     is_over: bool,
 }
 
-/// MariaDB tells it by places in its primary's binlog. On MySQL what is received may stand behind what was
+/// MariaDB tells it by places in its primary's binlog; where its primary died in the midst of sending a transaction,
+/// what came of that one stands behind the last that is whole, and can be neither applied nor acknowledged: then the
+/// transactions tell. On MySQL what is received may stand behind what was
 /// skipped because it was there already: only the sets of transactions tell.
 fn backlog(client: &Client, verb: &'static str, row: &Row) -> Result<Backlog, DatabaseError> {
     let (received, applied, is_over) = match client.engine() {
@@ -111,7 +113,10 @@ fn backlog(client: &Client, verb: &'static str, row: &Row) -> Result<Backlog, Da
             };
             let received = place("Master_Log_File", "Read_Master_Log_Pos");
             let applied = place("Relay_Master_Log_File", "Exec_Master_Log_Pos");
-            let is_over = column(row, "Master_Log_File").is_empty() || received == applied;
+            let (whole, done) = (column(row, "Gtid_IO_Pos"), column(row, "Gtid_Slave_Pos"));
+            let is_over = column(row, "Master_Log_File").is_empty()
+                || received == applied
+                || (!whole.is_empty() && whole == done);
             (received, applied, is_over)
         }
         DatabaseEngine::Mysql => {

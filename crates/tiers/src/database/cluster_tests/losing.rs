@@ -7,8 +7,9 @@ use mysql_async::prelude::Queryable;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
-use stoa_model::Gtids;
+use stoa_model::observed::{DatabaseStatus, Receiving};
 use stoa_model::site::DatabaseEngine;
+use stoa_model::{Endpoint, Gtids};
 
 /// Who received most.
 async fn furthest(servers: &Servers, of: [InstanceId; 2]) -> (InstanceId, InstanceId) {
@@ -173,6 +174,50 @@ async fn what_only_a_former_primary_has_is_saved_and_it_is_made_anew() {
     assert_eq!(salvaged(&servers.paths)[&ONE].term, Term(3));
 }
 
+/// Passes a replica's connection on to its primary, until so many bytes have come back.
+async fn cut_after(bytes: u64, primary: &Endpoint) -> Endpoint {
+    let Endpoint::Tcp(primary) = *primary else { panic!() };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut replica, _) = listener.accept().await.unwrap();
+        drop(listener);
+        let mut primary = tokio::net::TcpStream::connect(primary).await.unwrap();
+        let ((mut from_replica, mut to_replica), (from_primary, mut to_primary)) =
+            (replica.split(), primary.split());
+        let mut limited = tokio::io::AsyncReadExt::take(from_primary, bytes);
+        tokio::select! {
+            _ = tokio::io::copy(&mut from_replica, &mut to_primary) => {}
+            _ = tokio::io::copy(&mut limited, &mut to_replica) => {}
+        }
+    });
+    Endpoint::Tcp(address)
+}
+
+#[tokio::test]
+async fn what_came_of_a_transaction_that_was_cut_off_keeps_nobody_from_following() {
+    let servers = Servers::replicating(2).await;
+    servers.create_ledger().await;
+    semi_sync(&servers.server(ONE), Term(1), false).await.unwrap();
+    let endpoint = cut_after(500_000, &servers.specs[0].endpoint).await;
+    follow(&servers.server(TWO), Source { endpoint: &endpoint, tls: false }, Term(1)).await.unwrap();
+    servers.until(TWO, "replication", replicates).await;
+    let rows = "INSERT INTO my_shop.ledger SELECT seq, REPEAT('x', 7000) FROM seq_1_to_400";
+    let mut app = servers.app(ONE).await;
+    app.query_drop("USE my_shop").await.unwrap();
+    app.query_drop(rows).await.unwrap();
+    let cut = |status: &DatabaseStatus| {
+        status.replication.as_ref().is_some_and(|replication| replication.receiving == Receiving::Connecting)
+    };
+    servers.until(TWO, "the loss of its primary", cut).await;
+    let row: Option<mysql_async::Row> =
+        servers.admin(TWO).await.query_first("SHOW SLAVE STATUS").await.unwrap();
+    let place = |name: &str| row.as_ref().unwrap().get::<u64, _>(name).unwrap();
+    assert!(place("Read_Master_Log_Pos") > place("Exec_Master_Log_Pos"), "no part of it has come");
+    servers.follow(TWO, ONE, Term(1)).await;
+    servers.until_equal(&(1..=400).collect::<Vec<u64>>(), TWO).await;
+}
+
 #[tokio::test]
 async fn a_replica_that_wrote_for_itself_is_seen() {
     let servers = Servers::replicating(2).await;
@@ -194,7 +239,13 @@ async fn a_handover_that_is_cut_short_anywhere_and_done_again_comes_to_the_same_
     for (round, cut) in (2..).zip([0u64, 1, 2, 3, 5, 8, 12, 20, 40]) {
         let (term, id) = (Term(round), round);
         let insert = format!("INSERT INTO my_shop.ledger VALUES ({id}, '')");
-        servers.app(from).await.query_drop(insert).await.unwrap();
+        let mut app = servers.app(from).await;
+        if tokio::time::timeout(PATIENCE, app.query_drop(insert)).await.is_err() {
+            panic!(
+                "{from} does not acknowledge: {:?}",
+                (servers.status(from).await, servers.status(to).await)
+            );
+        }
         let cut = Duration::from_millis(cut);
         let (old, new) = (servers.server(from), servers.server(to));
         // Whoever acts is killed; the next one begins again.
@@ -208,6 +259,7 @@ async fn a_handover_that_is_cut_short_anywhere_and_done_again_comes_to_the_same_
         let _ = tokio::time::timeout(cut, follow(&old, Source { endpoint, tls: false }, term)).await;
         follow(&old, Source { endpoint, tls: false }, term).await.unwrap();
         servers.until(from, "replication", replicates).await;
+        // What it is sent before it counts as one that acknowledges is never acknowledged.
         let primary = servers.status(to).await;
         assert!(primary.writable && primary.term == term && primary.replication.is_none());
         assert!(!servers.status(from).await.writable);

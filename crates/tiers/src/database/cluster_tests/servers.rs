@@ -20,7 +20,7 @@ pub(super) const TWO: InstanceId = InstanceId::new(Tier::Database, 2);
 pub(super) const THREE: InstanceId = InstanceId::new(Tier::Database, 3);
 
 /// What is waited for comes within this, or not.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Servers of one site. As root they run as `nobody`: the server refuses root.
 pub(super) struct Servers {
