@@ -107,6 +107,16 @@ fn statement(random: &mut Random, who: usize, pair: &mut Pair, may_bind: bool) -
 
 #[test]
 fn every_session_is_told_what_its_twin_is_told() {
+    twins(std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos().into());
+}
+
+/// Another session's error was told: a statement was prepared on a server whose connection had it.
+#[test]
+fn a_story_that_once_went_wrong() {
+    twins(646_929_669);
+}
+
+fn twins(seed: u64) {
     let (cluster, alone) = (Cluster::start(), Cluster::start());
     let settings = Settings {
         connections: CONNECTIONS,
@@ -131,7 +141,6 @@ fn every_session_is_told_what_its_twin_is_told() {
             Pair { through, direct, transaction: false, temporary: false }
         })
         .collect();
-    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos().into();
     println!("seed {seed}");
     let mut random = Random(seed);
     for step in 0..STEPS {

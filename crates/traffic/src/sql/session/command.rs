@@ -147,6 +147,10 @@ impl Session {
         };
         let asked = work.verdict;
         let preparing = Work { verdict, digest: None, reply, ..work };
+        if self.held.is_some() && !self.is_bound() && self.has_diagnostics() && !asked.tables {
+            // They stay, and it may be prepared elsewhere: what is left there is another session's.
+            Box::pin(self.take_past()).await;
+        }
         let kept = self.keeps_last();
         let before = (self.past, self.last.clone(), std::mem::take(&mut self.diagnostics));
         let unshared = self.unshared || !kept;
