@@ -134,10 +134,8 @@ fn replaced(plan: &Planner<'_>, id: InstanceId, overdue: bool) -> Result<(), Str
     if plan.roster.primary == Some(id) && plan.roster.tier(Tier::Database).count() > 1 {
         return Err("its replicas have ended".to_owned());
     }
-    for other in plan.staying(Tier::Database) {
-        if plan.acts_on(other) || !database::is_well(plan, other) {
-            return Err(format!("{other} is well"));
-        }
+    if let Some(other) = database::unwell_beside(plan, id) {
+        return Err(format!("{other} is well"));
     }
     acknowledged(plan, id)
 }

@@ -137,6 +137,9 @@ pub struct Exited {
     /// How often in a row a process of this instance ended before it had been healthy for a while;
     /// at least 1 when this one did.
     pub crashes: u32,
+    /// How often in a row one ended before its first check passed; at least 1 when this one did.
+    #[serde(default)]
+    pub failed_starts: u32,
     /// The last lines it printed, oldest first.
     pub last_lines: Vec<String>,
 }
@@ -144,6 +147,9 @@ pub struct Exited {
 impl Exited {
     /// How a process ended that nobody watched.
     pub const UNTOLD: &str = "ended";
+    /// How a process ended that nothing but another one's will ends: somebody's, or the kernel's for want of
+    /// memory.
+    pub const KILLED: &str = "killed by signal 9";
 
     /// Whether somebody saw how it ended. What ended while no daemon was there may have been cut short in its
     /// start by that daemon's own end.
@@ -297,6 +303,11 @@ impl Replication {
 }
 
 impl DatabaseStatus {
+    /// How many transactions it holds and has not applied.
+    pub fn unapplied(&self) -> u64 {
+        self.holds().ahead_of(&self.gtid)
+    }
+
     /// What it holds, applied or not.
     pub fn holds(&self) -> &Gtids {
         self.received.as_ref().unwrap_or(&self.gtid)

@@ -152,9 +152,12 @@ impl World {
         };
         let fades = matches!(spec, Spec::App(app) if self.fading_releases.contains(&app.release));
         let fades = fades.then(|| Time(self.now.0 + self.rng.within(3_000, 15_000)));
-        let healthy_from = delay.filter(|_| !sick).map(|delay| Time(self.now.0 + delay));
+        let ruined =
+            id.tier == stoa_model::Tier::Database && self.disks.get(&id).is_some_and(|disk| disk.ruined);
+        let healthy_from = delay.filter(|_| !sick && !ruined).map(|delay| Time(self.now.0 + delay));
         let database = (id.tier == stoa_model::Tier::Database).then(|| self.database_starts(id));
         let served = id.tier.is_role().then(Served::default);
+        let before = self.ended.remove(&id);
         self.next_pid += 1;
         let process = Process {
             pid: self.next_pid,
@@ -165,10 +168,11 @@ impl World {
             healthy_from,
             ever_healthy: false,
             hangs_until: Time(0),
-            crashes_at: self.own_end(spec),
+            crashes_at: self.own_end(spec, ruined),
             fades,
             ends: None,
-            crashes: self.ended.remove(&id).map_or(0, |exited| exited.crashes),
+            crashes: before.as_ref().map_or(0, |exited| exited.crashes),
+            failed_starts: before.map_or(0, |exited| exited.failed_starts),
             served,
             database,
             excused: truth::some_balancer_is_silent(self, id),
@@ -178,9 +182,10 @@ impl World {
         Ok(())
     }
 
-    /// When a process of a release that crashes ends by itself.
-    fn own_end(&mut self, spec: &Spec) -> Option<Time> {
-        let crashes = matches!(spec, Spec::App(app) if self.crashing_releases.contains(&app.release));
+    /// When a process of a release that crashes, or on a disk that is ruined, ends by itself.
+    fn own_end(&mut self, spec: &Spec, ruined: bool) -> Option<Time> {
+        let crashes =
+            ruined || matches!(spec, Spec::App(app) if self.crashing_releases.contains(&app.release));
         let at = Time(self.now.0 + self.rng.within(100, 4_000));
         crashes.then_some(at)
     }

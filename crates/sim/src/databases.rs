@@ -219,7 +219,7 @@ impl World {
             Action::Clone { instance, from, .. } => {
                 self.database(*from)?;
                 let source = self.disks.get(from).cloned().ok_or("it has no data")?;
-                let disk = Disk { relay: Vec::new(), corrupt: false, follows: None, ..source };
+                let disk = Disk { relay: Vec::new(), corrupt: false, ruined: false, follows: None, ..source };
                 self.disks.insert(*instance, disk);
             }
             Action::Fence { instance } => {

@@ -30,6 +30,7 @@ const FAULTS: &[fn(&mut World)] = &[
     cut_off,
     fill_the_disk,
     corrupt,
+    ruin,
     switch_over,
     switch_over,
     meddle,
@@ -238,6 +239,14 @@ fn corrupt(world: &mut World) {
     if let Some(disk) = world.disks.get_mut(&id) {
         disk.corrupt = true;
     }
+}
+
+fn ruin(world: &mut World) {
+    let Some(id) = world.some_replica() else { return };
+    if let Some(disk) = world.disks.get_mut(&id) {
+        disk.ruined = true;
+    }
+    world.die(id, "killed by signal 6");
 }
 
 fn switch_over(world: &mut World) {

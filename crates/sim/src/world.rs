@@ -92,6 +92,7 @@ pub(crate) struct Process {
     /// It was asked to end and will have by then.
     pub(crate) ends: Option<Time>,
     pub(crate) crashes: u32,
+    pub(crate) failed_starts: u32,
     pub(crate) served: Option<Served>,
     pub(crate) database: Option<Database>,
     /// A balancer was silent for long when this was started: it may be sent requests early.
@@ -140,6 +141,8 @@ pub(crate) struct Disk {
     pub(crate) rewinds_to: Option<usize>,
     /// What it replicates cannot be applied to it, however often it is tried.
     pub(crate) corrupt: bool,
+    /// No server comes up on it.
+    pub(crate) ruined: bool,
 }
 
 /// What the daemon holds in memory, gone when it dies.
@@ -290,8 +293,16 @@ impl World {
         let lived =
             process.healthy_from.filter(|_| process.ever_healthy).map_or(0, |at| self.now.since(at).0);
         let crashes = if lived > 10_000 { 0 } else { process.crashes + 1 };
+        let failed_starts = if process.ever_healthy { 0 } else { process.failed_starts + 1 };
         let last_lines = vec![format!("last words of {id}")];
-        let exited = Exited { at: self.now, how: how.to_owned(), spec: process.digest, crashes, last_lines };
+        let exited = Exited {
+            at: self.now,
+            how: how.to_owned(),
+            spec: process.digest,
+            crashes,
+            failed_starts,
+            last_lines,
+        };
         self.ended.insert(id, exited);
         self.tell(format!("{id} died: {how}, {crashes} crashes"));
     }

@@ -62,6 +62,12 @@ pub(crate) fn is_well(plan: &Planner<'_>, id: InstanceId) -> bool {
     sight.is_healthy(id) && sight.busy_with(id).is_none() && sight.answer(id).is_some_and(role)
 }
 
+/// Another one that is not well, or will not be once what this plan does is done.
+pub(crate) fn unwell_beside(plan: &Planner<'_>, id: InstanceId) -> Option<InstanceId> {
+    let mut others = plan.staying(Tier::Database).into_iter().filter(|other| *other != id);
+    others.find(|other| plan.acts_on(*other) || !is_well(plan, *other))
+}
+
 fn keep_running(plan: &mut Planner<'_>, id: InstanceId) {
     let ready = astray::may_start(plan, id);
     if !plan.sight().is_down(id) {
@@ -234,12 +240,17 @@ fn why_follow(
 fn restart_one(plan: &mut Planner<'_>) {
     let primary = plan.roster.primary;
     let staying = plan.staying(Tier::Database);
-    let mut outdated: Vec<_> = staying.iter().copied().filter(|id| plan.runs_outdated(*id)).collect();
+    let mut outdated: Vec<_> = staying.into_iter().filter(|id| plan.runs_outdated(*id)).collect();
     outdated.sort_by_key(|id| (primary == Some(*id), *id));
     let first = outdated.first().copied();
     plan.roster.database.resting.retain(|id, _| Some(*id) == first);
     let Some(id) = first else { return };
-    if let Some(sick) = staying.into_iter().find(|other| *other != id && !is_well(plan, *other)) {
+    if plan.roster.database.handover.is_some() {
+        plan.roster.database.resting.clear();
+        plan.wait(WaitKind::Progress, id, "the change of primary is over, so that it may be restarted");
+        return;
+    }
+    if let Some(sick) = unwell_beside(plan, id) {
         plan.roster.database.resting.clear();
         plan.wait(
             WaitKind::Progress,

@@ -48,16 +48,16 @@ pub(crate) fn when_down(plan: &mut Planner<'_>, id: InstanceId, ready: Result<()
     };
     let because = exited.map_or_else(
         || format!("{id} is wanted and does not run"),
-        |exited| format!("{id} ended: {}; {}", exited.how, in_a_row(exited.crashes)),
+        |exited| format!("{id} ended: {}{}", exited.how, in_a_row(exited.crashes)),
     );
     plan.step(Action::Start { instance: id, spec }, because);
 }
 
 fn in_a_row(crashes: u32) -> String {
     match crashes {
-        0 => "it had been healthy".to_owned(),
-        1 => "1 crash in a row".to_owned(),
-        n => format!("{n} crashes in a row"),
+        0 => String::new(),
+        1 => "; 1 crash in a row".to_owned(),
+        n => format!("; {n} crashes in a row"),
     }
 }
 

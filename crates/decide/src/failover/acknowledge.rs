@@ -4,18 +4,17 @@
 //! takes writes alone is noted before it may, and taken back only after a replica had everything while commits
 //! waited again.
 
+use super::diagnosis::{self, Replica};
 use super::leader_status;
 use crate::planner::Planner;
 use stoa_model::cluster::{Degraded, Goal};
-use stoa_model::observed::{DataState, DatabaseStatus, ProcessState, Receiving};
+use stoa_model::observed::{DataState, DatabaseStatus, Receiving};
 use stoa_model::plan::WaitKind;
 use stoa_model::site::OnLostReplica;
 use stoa_model::{Action, Gtids, InstanceId, Millis, Tier};
 
 /// A replica that only lost its connection is back within this time.
 const PATIENCE: Millis = Millis::from_secs(3);
-/// A replica that ended so often in a row, never healthy in between, does not come back by itself.
-const GIVEN_UP: u32 = 5;
 /// A replica that lacks fewer transactions than this has caught up: the rest it gets while commits wait.
 const CAUGHT_UP: u64 = 1_000;
 
@@ -72,9 +71,9 @@ fn nobody_comes_back(plan: &Planner<'_>, leader: InstanceId) -> bool {
 /// Whether a server with data is known to be down and not to come up: it was started again and again, or may not
 /// be started at all. Of one that runs, however badly, this is not known.
 fn never_starts(plan: &Planner<'_>, id: InstanceId) -> bool {
-    match (plan.sight().process(id), plan.sight().data(id)) {
-        (ProcessState::Exited(exited), _) if exited.crashes >= GIVEN_UP => true,
-        (ProcessState::Exited(_) | ProcessState::Absent, DataState::Foreign { .. }) => true,
+    match diagnosis::of_replica(plan.sight(), id) {
+        Replica::NeverStarts(_) => true,
+        Replica::Down => matches!(plan.sight().data(id), DataState::Foreign { .. }),
         _ => false,
     }
 }

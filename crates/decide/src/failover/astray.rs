@@ -1,5 +1,6 @@
 //! Servers whose data is not a part of the primary's: former primaries that were lost, and followers that
-//! wrote for themselves or cannot go on. What only they have is saved; then they are rewound or made anew.
+//! wrote for themselves, cannot go on or cannot even start. What only they have is saved; then they are rewound
+//! or made anew.
 //!
 //! Nothing is done to them before another server takes writes.
 
@@ -9,7 +10,7 @@ use crate::backoff;
 use crate::drain;
 use crate::planner::Planner;
 use stoa_model::cluster::{Astray, Broken, Cure};
-use stoa_model::observed::{DataState, DatabaseStatus, ProcessState, Salvaged};
+use stoa_model::observed::{DataState, DatabaseStatus, Exited, ProcessState, Salvaged};
 use stoa_model::plan::WaitKind;
 use stoa_model::{Action, InstanceId, Millis, Tier};
 
@@ -84,7 +85,7 @@ fn cure_of(plan: &Planner<'_>, id: InstanceId, astray: &Astray) -> Cure {
 }
 
 fn find(plan: &mut Planner<'_>, id: InstanceId, primary: &DatabaseStatus) {
-    let Some(status) = plan.sight().answer(id) else { return };
+    let Some(status) = plan.sight().answer(id) else { return ruined(plan, id, primary) };
     let own = status.gtid.subtract(&primary.gtid).not_of(&primary.origin);
     let term = plan.roster.term;
     if !own.is_empty() {
@@ -124,17 +125,45 @@ fn broken(plan: &mut Planner<'_>, id: InstanceId, primary: &DatabaseStatus) {
         broken.seen = now;
     }
     let since = *broken.since.get_or_insert(now);
+    if now.since(since) >= BROKEN_FOR {
+        make_anew(plan, id, primary, format!("its replication broke and stays so: {error}"));
+    }
+}
+
+/// A server that never comes up while the primary runs as it should run: it is for what lies in its folder. A
+/// primary that waits to be restarted proves nothing, and waits for this one: after twice as many starts other
+/// data is tried, as nothing is lost by it.
+fn ruined(plan: &mut Planner<'_>, id: InstanceId, primary: &DatabaseStatus) {
+    let Replica::NeverStarts(how) = diagnosis::of_replica(plan.sight(), id) else { return };
+    let ProcessState::Exited(exited) = plan.sight().process(id) else { return };
+    let as_wanted = plan.digest(id) == Some(exited.spec);
+    let proven = plan.roster.primary.is_some_and(|primary| !plan.runs_outdated(primary))
+        || exited.failed_starts >= 2 * diagnosis::GIVEN_UP;
+    // Neither a full disk nor being killed is mended by other data.
+    let otherwise = plan.sight().full(id).is_some() || !exited.was_seen() || exited.how == Exited::KILLED;
+    let known = plan.roster.database.astray.get(&id).is_some_and(|astray| astray.cure == Cure::Rebuild);
+    if *plan.sight().data(id) == DataState::Ready && as_wanted && proven && !otherwise && !known {
+        make_anew(plan, id, primary, how);
+    }
+}
+
+/// What trying does not mend is made anew, the more seldom the oftener that did not help.
+fn make_anew(plan: &mut Planner<'_>, id: InstanceId, primary: &DatabaseStatus, because: String) {
+    let (now, term) = (plan.input.now, plan.roster.term);
+    let cluster = &mut plan.roster.database;
+    let fresh = Broken { since: None, seen: now, rebuilds: 0, last: now };
+    let broken = cluster.broken.entry(id).or_insert(fresh);
     let pause = Millis(backoff::after_failures(broken.rebuilds).0 * u64::from(broken.rebuilds.min(20)));
-    if now.since(since) < BROKEN_FOR || (broken.rebuilds > 0 && now.since(broken.last) < pause) {
+    if broken.rebuilds > 0 && now.since(broken.last) < pause {
         return;
     }
-    broken.since = None;
-    broken.rebuilds += 1;
-    broken.last = now;
-    let term = plan.roster.term;
-    let because = format!("its replication broke and stays so: {error}");
-    let astray = Astray { term, beyond: primary.gtid.clone(), cure: Cure::Rebuild, because };
-    plan.roster.database.astray.insert(id, astray);
+    (broken.since, broken.rebuilds, broken.last) = (None, broken.rebuilds + 1, now);
+    // What only a former primary has is told from where its successor began.
+    let (term, beyond) = match cluster.astray.get(&id) {
+        Some(known) => (known.term, known.beyond.clone()),
+        None => (term, primary.gtid.clone()),
+    };
+    cluster.astray.insert(id, Astray { term, beyond, cure: Cure::Rebuild, because });
 }
 
 fn cure(plan: &mut Planner<'_>, id: InstanceId) {

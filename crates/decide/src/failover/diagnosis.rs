@@ -3,6 +3,7 @@
 //! A primary that fails its checks is not dead: the replicas are asked as well. They hear from it at least
 //! every half second, a heartbeat where nothing else; as long as one of them does, it lives.
 
+use crate::planner::times;
 use crate::sight::{Sight, Standing};
 use stoa_model::observed::{DatabaseStatus, ProcessState, Receiving, Replication};
 use stoa_model::plan::WaitKind;
@@ -14,6 +15,8 @@ pub(crate) const SILENCE: Millis = Millis(1_500);
 const LOST: Millis = Millis::from_secs(3);
 /// A replica's answer that is older says nothing of what it hears now.
 const FRESH: Millis = Millis(2_500);
+/// A server that ended at so many starts in a row does not come up by being started.
+pub(super) const GIVEN_UP: u32 = 5;
 /// A replica that is further behind lags.
 const LAG: u64 = 60;
 
@@ -55,6 +58,8 @@ pub(crate) enum Replica {
     Broken(String),
     /// It cannot go on for want of room on its disk; what is known of that.
     DiskFull(String),
+    /// Its server ended at each of many starts, before it was healthy; how the last time.
+    NeverStarts(String),
     /// It tries to reach its primary, or was not told to yet.
     Joining,
     /// Its process ended.
@@ -224,6 +229,11 @@ fn hears(replication: &Replication, age: Millis) -> Option<bool> {
 /// How a replica stands. One whose disk is full waits for room and may answer nothing meanwhile; whatever it
 /// lacks, it gets no better by what else would be done about it.
 pub(crate) fn of_replica(sight: Sight<'_>, id: InstanceId) -> Replica {
+    if let ProcessState::Exited(exited) = sight.process(id)
+        && exited.failed_starts >= GIVEN_UP
+    {
+        return Replica::NeverStarts(format!("it ended {}: {}", times(exited.failed_starts), exited.how));
+    }
     if sight.is_down(id) {
         return Replica::Down;
     }

@@ -5,7 +5,6 @@
 //! must have everything that any of them has, but for what one that went astray wrote itself.
 
 use crate::planner::Planner;
-use std::cmp::Reverse;
 use stoa_model::observed::{DatabaseStatus, Exited, ProcessState, Receiving, Replication};
 use stoa_model::{InstanceId, Time};
 
@@ -53,9 +52,10 @@ pub(crate) fn find(plan: &Planner<'_>, lost: InstanceId) -> Result<InstanceId, N
                 lacking.get_or_insert(format!("{id} lacks what {other} has"));
             }
             None => {
-                let lag = status.replication.as_ref().and_then(|replication| replication.lag_seconds);
-                let rank = (Reverse(lag.unwrap_or(u64::MAX)), Reverse(*id));
-                if best.is_none_or(|(_, best)| rank > best) {
+                // It takes writes once it has applied all; how many seconds that is, none that lost its
+                // primary can tell.
+                let rank = (status.unapplied(), *id);
+                if best.is_none_or(|(_, best)| rank < best) {
                     best = Some((*id, rank));
                 }
             }

@@ -5,10 +5,12 @@
 //! writes again, in a new term.
 
 use super::{appoint, diagnosis, leads};
+use crate::bring_up::database;
 use crate::drain;
 use crate::planner::Planner;
 use diagnosis::Replica;
 use stoa_model::cluster::{Handover, HandoverKind, Switchover, SwitchoverOrder, SwitchoverState};
+use stoa_model::observed::DatabaseStatus;
 use stoa_model::plan::WaitKind;
 use stoa_model::{Action, InstanceId, Millis, Tier};
 
@@ -77,13 +79,10 @@ pub(crate) fn pauses(plan: &Planner<'_>) -> bool {
     plan.roster.database.given_up.is_some_and(|at| plan.input.now.since(at) < PAUSE)
 }
 
-/// The replica that is furthest and well.
+/// The replica that is well and has the least left to apply.
 pub(crate) fn best(plan: &Planner<'_>) -> Option<InstanceId> {
     let mut fit: Vec<_> = plan.staying(Tier::Database).into_iter().filter(|id| fit_now(plan, *id)).collect();
-    fit.sort_by_key(|id| {
-        let lag = plan.sight().answer(*id).and_then(|status| status.replication.as_ref()?.lag_seconds);
-        (lag, *id)
-    });
+    fit.sort_by_key(|id| (plan.sight().answer(*id).map(DatabaseStatus::unapplied), *id));
     fit.first().copied()
 }
 
@@ -112,9 +111,11 @@ fn fit(plan: &Planner<'_>, id: InstanceId) -> Result<(), String> {
         Replica::Well => Ok(()),
         Replica::Lagging(lag) => Err(format!("{id} is {lag} s behind")),
         Replica::Broken(why) => Err(format!("the replication of {id} is broken: {why}")),
-        Replica::Joining | Replica::Down | Replica::Unknown | Replica::DiskFull(_) => {
-            Err(format!("{id} does not replicate"))
-        }
+        Replica::Joining
+        | Replica::Down
+        | Replica::NeverStarts(_)
+        | Replica::Unknown
+        | Replica::DiskFull(_) => Err(format!("{id} does not replicate")),
     }
 }
 
@@ -168,6 +169,11 @@ fn restart(plan: &mut Planner<'_>, handover: &Handover) {
         if leads(plan, id) {
             plan.roster.database.handover = None;
         }
+        return;
+    }
+    if leads(plan, id) && database::unwell_beside(plan, id).is_some() {
+        // One that is wanted since, and has to be cloned from it, or one that was lost meanwhile.
+        plan.roster.database.handover = None;
         return;
     }
     let Some(spec) = plan.spec(id) else { return };

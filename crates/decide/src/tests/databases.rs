@@ -3,7 +3,7 @@
 use super::scene::{Scene, id};
 use stoa_model::observed::{DataState, Detail, Health, ProcessState, Receiving};
 use stoa_model::plan::WaitKind;
-use stoa_model::{Endpoint, Millis, Port, Term, Time};
+use stoa_model::{Endpoint, Millis, Port, Term, Tier, Time};
 
 fn verbs(scene: &Scene, verb: &str) -> Vec<String> {
     scene.steps().into_iter().filter(|step| step.starts_with(verb)).collect()
@@ -136,6 +136,20 @@ fn a_restart_waits_until_the_others_are_well() {
     scene.intent.site.database.as_mut().unwrap().memory.0 = 9;
     scene.status(id("database-1")).writable = false;
     assert_eq!(verbs(&scene, "stop"), Vec::<String>::new());
+    scene.settle();
+}
+
+#[test]
+fn a_restart_of_the_only_server_goes_alone_when_another_one_is_wanted_again() {
+    let mut scene = Scene::settled();
+    *scene.intent.restarts.entry(Tier::Database).or_default() += 1;
+    // Nothing of any plan is done meanwhile: the restart of the primary is begun while it is to be the only one.
+    for count in [1, 2] {
+        scene.intent.scale.insert(Tier::Database, count);
+        let plan = scene.plan();
+        scene.adopt(&plan, |_| false);
+    }
+    assert!(verbs(&scene, "stop").len() < 2);
     scene.settle();
 }
 

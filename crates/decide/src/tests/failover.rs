@@ -4,7 +4,7 @@ use super::scene::{Scene, id};
 use stoa_model::cluster::{SwitchoverOrder, SwitchoverState};
 use stoa_model::observed::{DataState, Health, ProcessState, Receiving};
 use stoa_model::site::{DatabaseEngine, OnLostReplica};
-use stoa_model::{Millis, Term};
+use stoa_model::{Action, Millis, Term};
 
 /// A primary with two replicas, all of them at rest.
 fn three() -> Scene {
@@ -91,6 +91,87 @@ fn the_one_that_received_most_takes_over() {
     scene.pass(100);
     scene.turn();
     assert_eq!(scene.roster.primary, Some(id("database-3")));
+}
+
+#[test]
+fn of_those_that_received_as_much_the_one_with_the_least_to_apply_takes_over() {
+    for (one, other, heir) in [("0-1-60", "0-1-100", "database-3"), ("0-1-100", "0-1-60", "database-2")] {
+        let mut scene = three();
+        for (id_, applied) in [("database-2", one), ("database-3", other)] {
+            let status = scene.status(id(id_));
+            (status.received, status.gtid) = (Some(status.gtid.clone()), applied.parse().unwrap());
+            let replication = status.replication.as_mut().unwrap();
+            (replication.receiving, replication.lag_seconds) = (Receiving::Connecting, None);
+        }
+        scene.died("database-1", 0);
+        scene.pass(100);
+        scene.turn();
+        assert_eq!(scene.roster.primary, Some(id(heir)));
+    }
+}
+
+#[test]
+fn a_server_that_never_starts_is_made_anew_where_its_data_is_to_blame() {
+    type Sight = fn(&mut Scene);
+    const ABORTS: &str = "killed by signal 6";
+    let changed: Sight = |s| s.intent.site.database.as_mut().unwrap().memory.0 = 9;
+    let cases: [(&str, u32, &str, Sight, bool); 9] = [
+        ("it aborts at each start", 5, ABORTS, |_| (), true),
+        ("not often enough", 4, ABORTS, |_| (), false),
+        ("it is killed each time", 9, "killed by signal 9", |_| (), false),
+        ("nobody saw how it ended", 9, "ended", |_| (), false),
+        (
+            "its disk is full",
+            9,
+            ABORTS,
+            |s| s.seen("database-2").full = Some("the disk is full".to_owned()),
+            false,
+        ),
+        ("it, and not yet the primary, runs as the file says now", 9, ABORTS, changed, false),
+        ("so it does, and the primary waits for it", 10, ABORTS, changed, true),
+        ("the primary ended too", 9, ABORTS, |s| s.died("database-1", 1), false),
+        (
+            "it is of another server",
+            9,
+            ABORTS,
+            |s| {
+                let (found, installed) = ("MariaDB 99".to_owned(), "MariaDB 10".to_owned());
+                s.seen("database-2").data = DataState::Foreign { found, installed };
+            },
+            false,
+        ),
+    ];
+    for (what, times, how, see, anew) in cases {
+        let mut scene = three();
+        ends(&mut scene, "database-2", times);
+        if let ProcessState::Exited(exited) = &mut scene.seen("database-2").process {
+            exited.how = how.to_owned();
+        }
+        see(&mut scene);
+        // It was started as the file says now, whatever that is.
+        let mut started = None;
+        for _ in 0..2 {
+            let plan = scene.plan();
+            started = plan.steps.iter().find_map(|step| match &step.action {
+                Action::Start { instance, spec } if *instance == id("database-2") => Some(spec.digest()),
+                _ => started,
+            });
+            scene.adopt(&plan, |_| false);
+        }
+        if let (ProcessState::Exited(exited), Some(spec)) = (&mut scene.seen("database-2").process, started) {
+            exited.spec = spec;
+        }
+        let plan = scene.plan();
+        assert_eq!(plan.roster.database.astray.contains_key(&id("database-2")), anew, "{what}");
+        if anew {
+            let told = story(&mut scene);
+            for verb in ["salvage database-2", "discard database-2", "clone database-2", "start database-2"] {
+                assert!(told.contains(verb), "{verb} in {told}");
+            }
+            scene.settle();
+            assert_eq!(scene.routes.sql.replicas.len(), 2, "{told}");
+        }
+    }
 }
 
 #[test]
@@ -245,7 +326,9 @@ fn where_no_replica_has_data_writes_go_on_until_the_first_is_cloned() {
 fn ends(scene: &mut Scene, replica: &str, crashes: u32) {
     let now = scene.now;
     match &mut scene.seen(replica).process {
-        ProcessState::Exited(exited) => (exited.at, exited.crashes) = (now, crashes),
+        ProcessState::Exited(exited) => {
+            (exited.at, exited.crashes, exited.failed_starts) = (now, crashes, crashes);
+        }
         _ => scene.died(replica, crashes),
     }
 }

@@ -297,13 +297,15 @@ impl Scene {
         self.report(balancer).instances.insert(id(instance), upstream);
     }
 
-    /// A process was killed or ended by itself just now.
+    /// A process was killed just now, `crashes` times in a row and never healthy between.
     pub(crate) fn died(&mut self, instance: &str, crashes: u32) {
         let at = self.now;
         let spec: Digest = self.running(id(instance)).spec;
         let last_lines = vec!["Traceback:".to_owned(), "KeyError: 'HOME'".to_owned()];
         let how = "killed by signal 9".to_owned();
-        self.seen(instance).process = ProcessState::Exited(Exited { at, how, spec, crashes, last_lines });
+        let failed_starts = crashes;
+        self.seen(instance).process =
+            ProcessState::Exited(Exited { at, how, spec, crashes, failed_starts, last_lines });
     }
 
     /// Its checks fail.

@@ -14,7 +14,7 @@ fn a_dead_instance_leaves_the_routes_at_once_and_is_started_when_they_are_acknow
     assert_eq!(plan.steps, [], "a balancer may still send to where it listened");
     let plan = scene.plan();
     assert_eq!(plan.steps.len(), 1);
-    insta::assert_snapshot!(plan.steps[0].because, @"app-2 ended: killed by signal 9; it had been healthy");
+    insta::assert_snapshot!(plan.steps[0].because, @"app-2 ended: killed by signal 9");
     scene.settle();
     assert_eq!(scene.routes.app.len(), 2);
 }

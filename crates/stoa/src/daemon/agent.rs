@@ -123,7 +123,7 @@ impl<S: Store> Agent<S> {
     /// Forgets what failed: the operator has changed something, so it is tried at once.
     pub(crate) fn forgive(&self) {
         lock(&self.work).failures.clear();
-        self.hands.processes().forgive();
+        self.hands.processes().forgive_all();
     }
 
     async fn append(&self, entries: &[NewEntry]) {

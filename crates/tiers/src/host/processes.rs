@@ -126,18 +126,29 @@ impl Processes {
         }
     }
 
-    /// Counts crashes anew: the operator has changed something, so that what failed is tried at once.
-    pub fn forgive(&self) {
-        for entry in self.shared.table().values_mut() {
-            let record = match entry {
-                Entry::Dead(dead) | Entry::Starting(Some(dead)) => &mut dead.record,
-                Entry::Alive(alive) => &mut alive.record,
-                Entry::Starting(None) | Entry::Unreadable(_) => continue,
-            };
-            if record.crashes > 0 {
-                record.crashes = 0;
-                self.shared.write_down(record);
-            }
+    /// Counts every instance's crashes anew: the operator has changed something, so that what failed is tried
+    /// at once.
+    pub fn forgive_all(&self) {
+        let mut table = self.shared.table();
+        table.values_mut().for_each(|entry| self.forgive_entry(entry));
+    }
+
+    /// Counts one instance's crashes anew: what it failed for was taken away.
+    pub fn forgive(&self, instance: InstanceId) {
+        if let Some(entry) = self.shared.table().get_mut(&instance) {
+            self.forgive_entry(entry);
+        }
+    }
+
+    fn forgive_entry(&self, entry: &mut Entry) {
+        let record = match entry {
+            Entry::Dead(dead) | Entry::Starting(Some(dead)) => &mut dead.record,
+            Entry::Alive(alive) => &mut alive.record,
+            Entry::Starting(None) | Entry::Unreadable(_) => return,
+        };
+        if record.crashes > 0 || record.failed_starts > 0 {
+            (record.crashes, record.failed_starts) = (0, 0);
+            self.shared.write_down(record);
         }
     }
 

@@ -39,6 +39,12 @@ pub(crate) struct Record {
     pub(crate) endpoint: Endpoint,
     pub(crate) stop_signal: StopSignal,
     pub(crate) crashes: u32,
+    /// How often in a row its predecessors, and it where it has ended, did so before a first check passed.
+    #[serde(default)]
+    pub(crate) failed_starts: u32,
+    /// A check of it has passed.
+    #[serde(default)]
+    pub(crate) proven: bool,
     /// It has been healthy for a while: its end starts a new count of crashes.
     pub(crate) steady: bool,
     /// A stop was asked for.
@@ -69,7 +75,7 @@ impl Identity {
 
 impl Record {
     /// The record of a process that is about to be started.
-    pub(crate) fn of(launch: &Launch, crashes: u32, cgroup: Option<PathBuf>) -> Self {
+    pub(crate) fn of(launch: &Launch, before: Option<&Record>, cgroup: Option<PathBuf>) -> Self {
         Record {
             instance: launch.instance,
             boot: clock::boot().to_owned(),
@@ -79,7 +85,9 @@ impl Record {
             spec: Some(launch.spec.clone()),
             release: launch.release.clone(),
             stop_signal: launch.stop_signal,
-            crashes,
+            crashes: before.map_or(0, |before| before.crashes),
+            failed_starts: before.map_or(0, |before| before.failed_starts),
+            proven: false,
             steady: false,
             stopping: false,
             ended: None,

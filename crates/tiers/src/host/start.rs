@@ -53,8 +53,8 @@ fn start(
     }
     let log = prepare(shared, launch)?;
     let cgroup = shared.cgroups.make(launch.instance, launch.limits.memory);
-    let crashes = place.before.as_ref().map_or(0, |dead| dead.record.crashes);
-    let mut record = Record::of(launch, crashes, cgroup);
+    let before = place.before.as_ref().map(|dead| &dead.record);
+    let mut record = Record::of(launch, before, cgroup);
     place.cgroup = record.cgroup.clone();
     record.store(&shared.paths)?;
     place.written = true;

@@ -81,8 +81,10 @@ impl Alive {
     pub(super) fn checked(&mut self, result: Result<(), String>, now: Time) -> bool {
         self.health = after_check(&self.health, result, now);
         let Health::Healthy { since, .. } = self.health else { return false };
+        let first = !self.record.proven;
+        (self.record.proven, self.record.failed_starts) = (true, 0);
         if self.record.steady || now.since(since) < STEADY {
-            return false;
+            return first;
         }
         self.record.steady = true;
         self.record.crashes = 0;
@@ -99,6 +101,7 @@ impl Dead {
             how: ended.how,
             spec: self.record.digest,
             crashes: self.record.crashes,
+            failed_starts: self.record.failed_starts,
             last_lines: self.last_lines.clone(),
         })
     }
@@ -109,6 +112,9 @@ impl Record {
     pub(super) fn end(&mut self, at: Time, how: String) {
         if !self.steady {
             self.crashes = self.crashes.saturating_add(1);
+        }
+        if !self.proven {
+            self.failed_starts = self.failed_starts.saturating_add(1);
         }
         self.ended = Some(Ended { at, how });
     }

@@ -57,6 +57,7 @@ impl Hands {
             Action::Discard { instance } => {
                 self.must_be_down(*instance)?;
                 database::discard(*instance, &self.paths).await.map_err(told)?;
+                self.processes.forgive(*instance);
                 format!("the data folder of {instance} is removed")
             }
             Action::Follow { instance, primary, endpoint, tls, term } => {
