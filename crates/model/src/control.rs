@@ -44,6 +44,12 @@ pub enum Order {
     Kill(KillOrder),
     /// To a splitter: what became of the `Kill` it asked for.
     Killed(KillAnswer),
+    /// To a splitter: so many of the sessions that it sent in [`SqlReport::moving`] have been passed on, or ended. It
+    /// waits for that before it ends.
+    Taken(u32),
+    /// To a splitter: go on with a session that another one sent in [`SqlReport::moving`]. Its client's connection
+    /// comes with it.
+    Adopt(String),
 }
 
 /// From a role to the daemon: at every change of what it acknowledges or ejects or when a drained
@@ -87,6 +93,13 @@ pub struct SqlReport {
     /// What became of those that other splitters asked for, likewise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub killed: Vec<KillAnswer>,
+    /// It is to end: it accepts nothing more.
+    #[serde(default)]
+    pub draining: bool,
+    /// Sessions that are to go on at another splitter, in the splitters' own form, likewise. Their clients'
+    /// connections come with the report, in the same order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moving: Vec<String>,
 }
 
 /// The bits of a connection id below those that say which splitter gave it.

@@ -15,6 +15,8 @@ use tokio::net::UnixStream;
 
 /// How much is read at once.
 const READ_SIZE: usize = 64 << 10;
+/// The most descriptors that go with one frame.
+pub(crate) const DESCRIPTORS_MAX: usize = 8;
 
 /// The daemon's side of a role's control socket.
 #[derive(Debug)]
@@ -75,13 +77,31 @@ impl Client {
         loop {
             let report = self.read_report().await?;
             self.reports.push_back(report);
-            if self.wire.received.len() >= 2
-                && let (Some(web), Some(app)) =
-                    (self.wire.received.pop_front(), self.wire.received.pop_front())
-            {
-                return Ok((web, app));
+            let received = &mut self.wire.received;
+            // Clients' connections may be among them.
+            let mut found = received.iter().enumerate().filter(|(_, descriptor)| listens(descriptor));
+            if let (Some((web, _)), Some((app, _))) = (found.next(), found.next()) {
+                let (app, web) = (received.remove(app), received.remove(web));
+                return web.zip(app).ok_or(ControlError::Closed);
             }
         }
+    }
+
+    /// The connections of the sessions in `moving` of the report that was told last.
+    pub fn take_connections(&mut self, count: usize) -> Vec<OwnedFd> {
+        let received = &mut self.wire.received;
+        let connections: Vec<_> =
+            (0..received.len()).filter(|at| !listens(&received[*at])).take(count).collect();
+        // From the back, so that the places of those before it stay.
+        let mut taken: Vec<_> = connections.into_iter().rev().filter_map(|at| received.remove(at)).collect();
+        taken.reverse();
+        taken
+    }
+
+    /// Has a splitter go on with a session of another one.
+    pub async fn adopt(&mut self, form: String, connection: BorrowedFd<'_>) -> Result<(), ControlError> {
+        let order = serde_json::to_vec(&Order::Adopt(form))?;
+        self.wire.send_with(&order, &[connection]).await
     }
 
     /// Sends an order.
@@ -96,6 +116,11 @@ impl Client {
         let frame = self.wire.next().await?;
         Ok(serde_json::from_slice(&frame)?)
     }
+}
+
+/// Whether it is a listening socket. One that cannot be asked is none.
+fn listens(descriptor: &OwnedFd) -> bool {
+    rustix::net::sockopt::socket_acceptconn(descriptor).unwrap_or_default()
 }
 
 /// Frames on a Unix socket, and descriptors that come with them.
@@ -140,13 +165,13 @@ impl Wire {
     pub(crate) async fn send_with(
         &mut self,
         body: &[u8],
-        descriptors: &[BorrowedFd<'_>; 2],
+        descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), ControlError> {
         self.flush().await?;
         self.push(body)?;
         let Wire { stream, outbound, .. } = self;
         let send = || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
             let mut ancillary = rustix::net::SendAncillaryBuffer::new(&mut space);
             ancillary.push(rustix::net::SendAncillaryMessage::ScmRights(descriptors));
             let flags = rustix::net::SendFlags::NOSIGNAL;
@@ -155,6 +180,11 @@ impl Wire {
         let sent = stream.async_io(Interest::WRITABLE, send).await?;
         self.outbound.drain(..sent);
         self.flush().await
+    }
+
+    /// The next of the descriptors that have come.
+    pub(crate) fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        self.received.pop_front()
     }
 
     /// Waits for the next frame. Cancelled, it loses nothing.
@@ -191,7 +221,7 @@ impl Wire {
         stream.try_io(Interest::READABLE, || {
             let held = inbound.len();
             inbound.resize(held + READ_SIZE, 0);
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
             let mut ancillary = rustix::net::RecvAncillaryBuffer::new(&mut space);
             let flags = rustix::net::RecvFlags::CMSG_CLOEXEC;
             let mut slices = [IoSliceMut::new(&mut inbound[held..])];

@@ -2,8 +2,10 @@
 
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
+use rustix::net::AddressFamily;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -73,6 +75,26 @@ impl Stream {
                     opened => return opened.map(Stream::Unix),
                 }
             },
+        }
+    }
+
+    /// Takes the connection out of this process' hands.
+    pub(crate) fn into_descriptor(self) -> io::Result<OwnedFd> {
+        match self {
+            Stream::Tcp(stream) => Ok(stream.into_std()?.into()),
+            Stream::Unix(stream) => Ok(stream.into_std()?.into()),
+        }
+    }
+
+    /// The connection that another process had.
+    pub(crate) fn from_descriptor(connection: OwnedFd) -> io::Result<Stream> {
+        rustix::io::ioctl_fionbio(&connection, true)?;
+        match rustix::net::getsockname(&connection)?.address_family() {
+            AddressFamily::UNIX => UnixStream::from_std(connection.into()).map(Stream::Unix),
+            AddressFamily::INET | AddressFamily::INET6 => {
+                TcpStream::from_std(connection.into()).map(Stream::Tcp)
+            }
+            _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

@@ -1,90 +1,231 @@
-//! Passes on what one splitter of this host asks of another: `KILL` of a session that is the other's.
+//! Passes on what one splitter of this host has for another: sessions that are to go on there, because it is to
+//! end, and `KILL` of a session that may be the other's.
 //!
-//! Holds nothing beyond a link: what cannot be passed on is answered as unknown, or not at all, and the
-//! splitter that asked tells its client so.
+//! Holds nothing beyond a link: a session that nobody takes ends, and a splitter that gets no answer tells its
+//! client so. Never reads what a session is in.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-use stoa_model::control::{KillAnswer, KillOutcome, Order, Report, splitter_place};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use stoa_model::control::{KillAnswer, KillOrder, KillOutcome, Order, Report, SqlReport, splitter_place};
 use stoa_model::{InstanceId, Tier};
 use tokio::sync::mpsc;
 
-/// The most orders that wait for one role: it takes them at once, or it hangs.
-const WAITING: usize = 256;
+/// The most that waits for one role: it takes it at once, or it hangs.
+const WAITING: usize = 1024;
+/// The most orders whose answers are waited for; of more the oldest has long been given up.
+const ASKED_MAX: usize = 256;
 
-/// Where each role of this host is reached.
+/// What is passed on to a role.
+#[derive(Debug)]
+pub(super) enum Passed {
+    /// An order.
+    Order(Order),
+    /// A session to go on with.
+    Session {
+        /// What it is in.
+        form: String,
+        /// Its client's connection.
+        connection: OwnedFd,
+    },
+}
+
+/// Where each splitter of this host is reached, and what is asked.
 #[derive(Debug, Default)]
-pub(super) struct Between(Mutex<BTreeMap<InstanceId, mpsc::Sender<Order>>>);
+pub(super) struct Between(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    links: BTreeMap<InstanceId, Link>,
+    /// How many have not answered yet, by who asked and their number for it.
+    asked: BTreeMap<(u8, u64), usize>,
+}
+
+#[derive(Debug)]
+struct Link {
+    sender: mpsc::Sender<Passed>,
+    draining: bool,
+    sessions: u32,
+}
 
 impl Between {
-    /// A role is linked to: these are the orders for it.
-    pub(super) fn open(&self, role: InstanceId) -> mpsc::Receiver<Order> {
-        let (sender, orders) = mpsc::channel(WAITING);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(role, sender);
-        orders
+    /// A role is linked to: this is what is passed on to it.
+    pub(super) fn open(&self, role: InstanceId) -> mpsc::Receiver<Passed> {
+        let (sender, passed) = mpsc::channel(WAITING);
+        if role.tier == Tier::Splitter {
+            self.state().links.insert(role, Link { sender, draining: false, sessions: 0 });
+        }
+        passed
     }
 
-    /// Takes out of a splitter's report what is for another, and passes it on.
-    pub(super) fn pass(&self, asker: InstanceId, report: &mut Report) {
+    /// Takes out of a splitter's report what is for another, and passes it on. The connections are those of the
+    /// sessions that are to go on elsewhere, in their order.
+    pub(super) fn pass(&self, asker: InstanceId, report: &mut Report, connections: Vec<OwnedFd>) {
         let Some(sql) = &mut report.sql else { return };
+        let mut state = self.state();
+        state.note(asker, sql);
+        for (form, connection) in std::mem::take(&mut sql.moving).into_iter().zip(connections) {
+            state.move_session(asker, Passed::Session { form, connection });
+        }
         for kill in std::mem::take(&mut sql.kills) {
-            let (ticket, from) = (kill.ticket, kill.from);
-            if !self.send(|role| splitter_place(role) == kill.to(), Order::Kill(kill.clone())) {
-                // Nobody has it: its splitter has ended, and all its sessions with it.
-                let answer = KillAnswer { ticket, from, outcome: KillOutcome::Unknown };
-                self.send(|role| role == asker, Order::Killed(answer));
-            }
+            state.ask(asker, kill);
         }
         for answer in std::mem::take(&mut sql.killed) {
-            self.send(|role| splitter_place(role) == answer.from, Order::Killed(answer));
+            state.answer(answer);
         }
     }
 
-    /// Whether there was somebody to send it to.
-    fn send(&self, is: impl Fn(InstanceId) -> bool, order: Order) -> bool {
-        let roles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let role =
-            roles.iter().find(|(role, link)| role.tier == Tier::Splitter && is(**role) && !link.is_closed());
-        role.is_some_and(|(role, link)| {
-            if let Err(error) = link.try_send(order) {
-                tracing::warn!("{role}: {error}");
-            }
-            true
-        })
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn note(&mut self, role: InstanceId, sql: &SqlReport) {
+        if let Some(link) = self.links.get_mut(&role) {
+            (link.draining, link.sessions) = (sql.draining, sql.sessions);
+        }
+    }
+
+    /// To the one with the fewest sessions of those that are not to end themselves.
+    fn move_session(&mut self, from: InstanceId, session: Passed) {
+        let stays = |(role, link): &(&InstanceId, &mut Link)| {
+            **role != from && !link.draining && !link.sender.is_closed()
+        };
+        let to = self.links.iter_mut().filter(stays).min_by_key(|(_, link)| link.sessions);
+        let Some((to, link)) = to else {
+            return tracing::warn!("{from} is to end, and no other splitter goes on with its clients");
+        };
+        match link.sender.try_send(session) {
+            Ok(()) => link.sessions += 1,
+            Err(error) => tracing::warn!("{to}: {error}"),
+        }
+    }
+
+    /// Asks all others: whose number an id bears need not be who has the session now.
+    fn ask(&mut self, asker: InstanceId, kill: KillOrder) {
+        let KillOrder { ticket, from, .. } = kill;
+        let asked = self.links.iter().filter(|(role, link)| {
+            **role != asker && link.sender.try_send(Passed::Order(Order::Kill(kill.clone()))).is_ok()
+        });
+        match asked.count() {
+            0 => self.tell(KillAnswer { ticket, from, outcome: KillOutcome::Unknown }),
+            count => drop(self.asked.insert((from, ticket), count)),
+        }
+        if self.asked.len() > ASKED_MAX {
+            self.asked.pop_first();
+        }
+    }
+
+    /// Passes on the answer of who has the session, or that of the last, that nobody has it.
+    fn answer(&mut self, answer: KillAnswer) {
+        let key = (answer.from, answer.ticket);
+        let Some(left) = self.asked.get_mut(&key) else { return };
+        *left -= 1;
+        if answer.outcome != KillOutcome::Unknown || *left == 0 {
+            self.asked.remove(&key);
+            self.tell(answer);
+        }
+    }
+
+    fn tell(&self, answer: KillAnswer) {
+        let asker = self.links.iter().find(|(role, _)| splitter_place(**role) == answer.from);
+        if let Some((role, link)) = asker
+            && let Err(error) = link.sender.try_send(Passed::Order(Order::Killed(answer)))
+        {
+            tracing::warn!("{role}: {error}");
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stoa_model::control::{KillOrder, PLACE_SHIFT, SqlReport};
+
+    fn splitters<const N: usize>(between: &Between) -> [(InstanceId, mpsc::Receiver<Passed>); N] {
+        std::array::from_fn(|at| {
+            let id = InstanceId::new(Tier::Splitter, at as u16 + 1);
+            (id, between.open(id))
+        })
+    }
+
+    fn report(sql: SqlReport) -> Report {
+        Report { sql: Some(sql), ..Report::default() }
+    }
 
     fn asks(session: u32) -> Report {
         let kill = KillOrder { ticket: 7, from: 2, session, query_only: true, owner: None };
-        Report { sql: Some(SqlReport { kills: vec![kill], ..SqlReport::default() }), ..Report::default() }
+        report(SqlReport { kills: vec![kill], ..SqlReport::default() })
+    }
+
+    fn order(passed: &mut mpsc::Receiver<Passed>) -> Option<Order> {
+        match passed.try_recv() {
+            Ok(Passed::Order(order)) => Some(order),
+            Ok(other) => panic!("{other:?} is no order"),
+            Err(_) => None,
+        }
     }
 
     #[test]
-    fn an_order_goes_to_whose_session_it_is_and_the_answer_back() {
-        let between = Between::default();
-        let [first, second] = [1, 2].map(|number| InstanceId::new(Tier::Splitter, number));
-        assert_eq!([first, second].map(splitter_place), [2, 3]);
-        let (mut to_first, mut to_second) = (between.open(first), between.open(second));
-        let mut report = asks(3 << PLACE_SHIFT | 5);
-        between.pass(first, &mut report);
-        assert_eq!(report.sql.as_ref().unwrap().kills, [], "it is passed on once");
-        let Ok(Order::Kill(order)) = to_second.try_recv() else { panic!("no order came") };
-        assert_eq!((order.session & 0xFF, order.query_only), (5, true));
-        let answer = KillAnswer { ticket: order.ticket, from: order.from, outcome: KillOutcome::Denied };
-        let sql = Some(SqlReport { killed: vec![answer], ..SqlReport::default() });
-        between.pass(second, &mut Report { sql, ..Report::default() });
-        assert_eq!(to_first.try_recv(), Ok(Order::Killed(answer)));
-        // Nobody's, and one whose splitter has gone.
-        drop(to_second);
-        for place in [3, 9] {
-            between.pass(first, &mut asks(place << PLACE_SHIFT | 5));
-            let answer = KillAnswer { ticket: 7, from: 2, outcome: KillOutcome::Unknown };
-            assert_eq!(to_first.try_recv(), Ok(Order::Killed(answer)));
+    fn all_others_are_asked_for_a_session_and_who_has_it_answers() {
+        use KillOutcome::{Denied, Done, Unknown};
+        let answers = [
+            ([Unknown, Denied], [None, Some(Denied)]),
+            ([Done, Unknown], [Some(Done), None]),
+            ([Unknown, Unknown], [None, Some(Unknown)]),
+        ];
+        for (answers, told) in answers {
+            let between = Between::default();
+            let [(first, mut to_first), (second, mut to_second), (third, mut to_third)] = splitters(&between);
+            let mut asking = asks(5);
+            between.pass(first, &mut asking, Vec::new());
+            assert_eq!(asking.sql.as_ref().unwrap().kills, [], "it is passed on once");
+            assert_eq!(order(&mut to_first), None);
+            for to in [&mut to_second, &mut to_third] {
+                let Some(Order::Kill(kill)) = order(to) else { panic!("no order came") };
+                assert_eq!((kill.session, kill.query_only), (5, true));
+            }
+            for (who, (outcome, told)) in [second, third].into_iter().zip(answers.into_iter().zip(told)) {
+                let killed = vec![KillAnswer { ticket: 7, from: 2, outcome }];
+                let mut answering = report(SqlReport { killed, ..SqlReport::default() });
+                between.pass(who, &mut answering, Vec::new());
+                let told = told.map(|outcome| Order::Killed(KillAnswer { ticket: 7, from: 2, outcome }));
+                assert_eq!(order(&mut to_first), told, "{answers:?}");
+            }
         }
+    }
+
+    #[test]
+    fn where_nobody_else_is_a_session_is_nobodys() {
+        let between = Between::default();
+        let [(first, mut to_first), (_, to_second)] = splitters(&between);
+        drop(to_second);
+        between.pass(first, &mut asks(5), Vec::new());
+        let answer = KillAnswer { ticket: 7, from: 2, outcome: KillOutcome::Unknown };
+        assert_eq!(order(&mut to_first), Some(Order::Killed(answer)));
+    }
+
+    #[test]
+    fn sessions_go_to_who_has_the_fewest_and_stays() {
+        let between = Between::default();
+        let [(first, _to_first), (second, mut to_second), (third, mut to_third), (fourth, mut to_fourth)] =
+            splitters(&between);
+        for (who, sessions, draining) in [(second, 3, false), (third, 2, false), (fourth, 0, true)] {
+            let sql = SqlReport { sessions, draining, ..SqlReport::default() };
+            between.pass(who, &mut report(sql), Vec::new());
+        }
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let connections = [&ours, &ours, &theirs, &theirs].map(|end| OwnedFd::from(end.try_clone().unwrap()));
+        let moving = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+        let sql = SqlReport { moving, draining: true, ..SqlReport::default() };
+        between.pass(first, &mut report(sql), connections.into());
+        let forms = |passed: &mut mpsc::Receiver<Passed>| {
+            let form = |passed| match passed {
+                Passed::Session { form, .. } => form,
+                Passed::Order(order) => panic!("{order:?} is no session"),
+            };
+            std::iter::from_fn(|| passed.try_recv().ok()).map(form).collect::<Vec<_>>().concat()
+        };
+        assert_eq!([forms(&mut to_second), forms(&mut to_third), forms(&mut to_fourth)], ["bd", "ac", ""]);
     }
 }

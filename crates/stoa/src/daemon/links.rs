@@ -3,8 +3,9 @@
 //! One task a role. A link that breaks is made again for as long as the role's process lives; what the
 //! role said last keeps its age, so that silence is never read as health.
 
-use super::between::Between;
+use super::between::{Between, Passed};
 use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -119,7 +120,7 @@ impl Link {
         &self,
         socket: &Path,
         routes: &mut watch::Receiver<Routes>,
-        orders: &mut mpsc::Receiver<Order>,
+        orders: &mut mpsc::Receiver<Passed>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let mut client = Client::connect(socket).await?;
         routes.mark_changed();
@@ -134,14 +135,25 @@ impl Link {
                     }
                 }
                 // The other end lives as long as this link is kept.
-                Some(order) = orders.recv() => client.order(&order).await?,
-                report = client.next_report() => self.hear(report?),
+                Some(passed) = orders.recv() => match passed {
+                    Passed::Order(order) => client.order(&order).await?,
+                    Passed::Session { form, connection } => client.adopt(form, connection.as_fd()).await?,
+                },
+                report = client.next_report() => {
+                    let report = report?;
+                    let moving = report.sql.as_ref().map_or(0, |sql| sql.moving.len());
+                    self.hear(report, client.take_connections(moving));
+                    if moving > 0 {
+                        client.order(&Order::Taken(moving as u32)).await?;
+                    }
+                }
             }
         }
     }
 
-    fn hear(&self, mut report: Report) {
-        self.between.pass(self.id, &mut report);
+    /// Takes a report, and the connections of the sessions that are to go on at another splitter.
+    fn hear(&self, mut report: Report, connections: Vec<OwnedFd>) {
+        self.between.pass(self.id, &mut report, connections);
         let heard = Heard { started: self.started, at: clock::now(), report };
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         let before = reports.insert(self.id, heard.clone());

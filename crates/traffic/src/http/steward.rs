@@ -118,7 +118,7 @@ impl Steward {
             tokio::select! {
                 frame = wire.next() => match serde_json::from_slice(&frame?)? {
                     // For a splitter.
-                    Order::Kill(_) | Order::Killed(_) => {}
+                    Order::Kill(_) | Order::Killed(_) | Order::Adopt(_) | Order::Taken(_) => {}
                     Order::Routes(routes) => self.apply(&routes),
                     Order::Listeners => {
                         let report = serde_json::to_vec(&self.report())?;

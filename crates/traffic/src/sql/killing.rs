@@ -13,9 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 /// How long the other splitter may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a thread has the other splitter asked.
+/// A `KILL` that a thread has another splitter asked for.
 #[derive(Debug)]
-pub(crate) struct Errand {
+pub(crate) struct Killing {
     /// Whose session.
     pub(crate) session: u32,
     /// Only its statement.
@@ -38,11 +38,11 @@ pub(crate) struct Killings {
 }
 
 impl Killings {
-    /// Takes an errand, for the next report.
-    pub(crate) fn ask(&self, from: u8, errand: Errand) {
+    /// Takes one, for the next report.
+    pub(crate) fn ask(&self, from: u8, killing: Killing) {
         let ticket = self.last.get() + 1;
         self.last.set(ticket);
-        let Errand { session, query_only, owner, known } = errand;
+        let Killing { session, query_only, owner, known } = killing;
         let mut asked = self.asked.borrow_mut();
         asked.retain(|_, waits| !waits.is_closed());
         asked.insert(ticket, known);
@@ -80,15 +80,29 @@ pub(crate) async fn carry_out(
     let account = |owner: &String| shared.accounts.iter().position(|account| account.user == *owner);
     // A user that is not known here has no session here.
     let owner = order.owner.as_ref().map(|owner| account(owner).unwrap_or(usize::MAX));
-    if order.to() != shared.place {
-        return KillOutcome::Unknown;
+    kill_here(order.session, order.query_only, owner, threads).await.unwrap_or(KillOutcome::Unknown)
+}
+
+/// Has the threads of this splitter end a session, or its statement, that one of them may have: it may have come
+/// from another splitter, and is known by the id that it was given there. None where the id says nothing to them.
+pub(crate) async fn kill_here(
+    session: u32,
+    query_only: bool,
+    owner: Option<usize>,
+    threads: &[mpsc::UnboundedSender<Command>],
+) -> Option<KillOutcome> {
+    let first = roll::thread_of(session);
+    let (own, others) = (threads.get(first), threads.iter().enumerate());
+    let others = others.filter(|(index, _)| *index != first).map(|(_, thread)| thread);
+    for thread in own.into_iter().chain(others) {
+        let (known, answer) = oneshot::channel();
+        // A thread that is gone has no session, and answers nothing.
+        let _ = thread.send(Command::Kill { session, query_only, owner, known });
+        if let Ok(Some(outcome)) = answer.await {
+            return Some(outcome);
+        }
     }
-    let Some(thread) = threads.get(roll::thread_of(order.session)) else { return KillOutcome::Unknown };
-    let (known, answer) = oneshot::channel();
-    let kill = Command::Kill { session: order.session, query_only: order.query_only, owner, known };
-    // A thread that is gone has no session, and answers nothing.
-    let _ = thread.send(kill);
-    answer.await.unwrap_or(KillOutcome::Unknown)
+    None
 }
 
 #[cfg(test)]
@@ -100,7 +114,7 @@ mod tests {
         let killings = Killings::default();
         let ask = |session| {
             let (known, answer) = oneshot::channel();
-            killings.ask(1, Errand { session, query_only: false, owner: None, known });
+            killings.ask(1, Killing { session, query_only: false, owner: None, known });
             answer
         };
         let (stays, goes) = (ask(5), ask(6));

@@ -19,6 +19,7 @@ pub mod wire;
 pub(crate) mod asker;
 pub(crate) mod backend;
 pub(crate) mod client;
+pub(crate) mod errand;
 pub(crate) mod identity;
 pub(crate) mod killing;
 pub(crate) mod line;

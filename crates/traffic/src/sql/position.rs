@@ -5,6 +5,7 @@
 //! `gtid_strict_mode`; MySQL's are server UUIDs (`…:1-42`), and each of their tags by itself (`…:1-42:tag:1-5`).
 //! A MySQL set with gaps counts up to the first gap.
 
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,7 +18,7 @@ const SOURCES: usize = 256;
 const UNTOLD: Mark = Mark { source: u128::MAX, number: u64::MAX };
 
 /// A transaction: the last that somebody wrote, or has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     /// A domain, a UUID, or what stands for a UUID and a tag.
     pub(crate) source: u128,
@@ -26,7 +27,7 @@ pub(crate) struct Mark {
 }
 
 /// The last transaction of each source that something depends on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position(Vec<Mark>);
 
 /// Which intervals of a source count.

@@ -1,6 +1,6 @@
 //! A splitter role from its start to its end: threads, the control socket, and the drain at SIGTERM.
 
-use super::killing::Errand;
+use super::errand::Errand;
 use super::prober;
 pub use super::settings::{DigestLimits, Freshness, Settings};
 use super::steward::Steward;
@@ -174,6 +174,10 @@ async fn serve(config: SqlRoleConfig, shutdown: impl Future<Output = ()>) -> Res
     if tokio::time::timeout(drain_most, all_ended).await.is_err() {
         tracing::warn!("a thread did not end, leaving it");
         return Ok(());
+    }
+    // What is on its way to another splitter is to be sent yet.
+    if tokio::time::timeout(LAST_GRACE, steward.seen_off()).await.is_err() {
+        tracing::warn!("sessions could not be passed on: no daemon has taken them");
     }
     for thread in running {
         thread.join().map_err(|_| SqlRoleError::ThreadEnded)?.map_err(SqlRoleError::System)?;

@@ -5,7 +5,7 @@
 
 use super::settings::Settings;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 const REST: Duration = Duration::from_secs(1);
 /// Bits of the number within a thread.
 const NUMBER_BITS: u32 = 22;
+const NUMBERS: u32 = (1 << NUMBER_BITS) - 1;
 /// Bits of the thread's number.
 const THREAD_BITS: u32 = PLACE_SHIFT - NUMBER_BITS;
 
@@ -35,6 +36,9 @@ pub(crate) struct Roll {
     /// Told when the last session has ended.
     pub(crate) emptied: Notify,
     prefix: u32,
+    /// The number before the first that was given. Another one in each process, so that no id is given again that
+    /// a session has which was another process' before.
+    first: u32,
     next: Cell<u32>,
     open: RefCell<HashMap<u32, Rc<Entry>>>,
 }
@@ -75,18 +79,19 @@ pub(crate) struct Member {
 }
 
 impl Roll {
-    /// For a thread of a splitter.
-    pub(crate) fn new(place: u8, thread: usize) -> Self {
+    /// For a thread of a splitter; its numbers begin behind `first`.
+    pub(crate) fn new(place: u8, thread: usize, first: u32) -> Self {
         let thread = thread as u32 & ((1 << THREAD_BITS) - 1);
         let prefix = (u32::from(place) & 0xF) << PLACE_SHIFT | thread << NUMBER_BITS;
-        Roll { emptied: Notify::new(), prefix, next: Cell::new(0), open: RefCell::default() }
+        let first = first & NUMBERS;
+        Roll { emptied: Notify::new(), prefix, first, next: Cell::new(first), open: RefCell::default() }
     }
 
     /// A session begins.
     pub(crate) fn join(&self) -> Member {
         let mut open = self.open.borrow_mut();
         let id = loop {
-            let next = self.next.get().wrapping_add(1) & ((1 << NUMBER_BITS) - 1);
+            let next = self.next.get().wrapping_add(1) & NUMBERS;
             self.next.set(next);
             let id = self.prefix | next;
             if next != 0 && !open.contains_key(&id) {
@@ -96,6 +101,14 @@ impl Roll {
         let entry = Rc::new(Entry::default());
         open.insert(id, entry.clone());
         Member { id, entry }
+    }
+
+    /// A session of another splitter goes on here; none where its id is one of this thread's already.
+    pub(crate) fn join_as(&self, id: u32) -> Option<Member> {
+        let mut open = self.open.borrow_mut();
+        let hash_map::Entry::Vacant(place) = open.entry(id) else { return None };
+        let entry = place.insert(Rc::default()).clone();
+        Some(Member { id, entry })
     }
 
     /// A session has ended.
@@ -112,12 +125,21 @@ impl Roll {
         self.open.borrow().len()
     }
 
-    /// Ends a session or its statement, where it is one of these, and this owner's if one is named.
-    pub(crate) fn kill(&self, id: u32, query_only: bool, owner: Option<usize>) -> KillOutcome {
+    /// Whether it has given this id, and not so long ago that it may have come around.
+    fn has_given(&self, id: u32) -> bool {
+        let behind = |number: u32| number.wrapping_sub(self.first) & NUMBERS;
+        id & !NUMBERS == self.prefix && (1..=behind(self.next.get())).contains(&behind(id))
+    }
+
+    /// Ends a session or its statement, where it is one of these, and this owner's if one is named. None where it
+    /// is not and never was.
+    pub(crate) fn kill(&self, id: u32, query_only: bool, owner: Option<usize>) -> Option<KillOutcome> {
         let open = self.open.borrow();
-        let Some(entry) = open.get(&id) else { return KillOutcome::Unknown };
+        let Some(entry) = open.get(&id) else {
+            return self.has_given(id).then_some(KillOutcome::Unknown);
+        };
         if owner.is_some() && entry.account.get() != owner {
-            return KillOutcome::Denied;
+            return Some(KillOutcome::Denied);
         }
         let end = if query_only { End::Statement } else { End::Session };
         // A statement is killed only where there is one.
@@ -125,7 +147,7 @@ impl Roll {
             entry.order.set(Some(end));
             entry.wake();
         }
-        KillOutcome::Done
+        Some(KillOutcome::Done)
     }
 
     /// Has every session look around.
@@ -222,7 +244,7 @@ mod tests {
 
     #[test]
     fn ids_of_two_splitters_and_threads_differ() {
-        let rolls = [Roll::new(1, 0), Roll::new(1, 1), Roll::new(2, 0)];
+        let rolls = [Roll::new(1, 0, 7), Roll::new(1, 1, u32::MAX), Roll::new(2, 0, 0)];
         let ids: Vec<u32> = rolls.iter().flat_map(|roll| [roll.join().id, roll.join().id]).collect();
         let mut unlike = ids.clone();
         unlike.sort_unstable();
@@ -234,20 +256,20 @@ mod tests {
 
     #[test]
     fn only_a_session_with_a_statement_has_one_to_kill() {
-        let roll = Roll::new(1, 0);
+        let roll = Roll::new(1, 0, 0);
         let member = roll.join();
         member.idle(Instant::now());
-        assert_eq!(roll.kill(member.id, true, None), KillOutcome::Done);
+        assert_eq!(roll.kill(member.id, true, None), Some(KillOutcome::Done));
         assert_eq!(member.order(), None);
         member.busy(Instant::now());
-        assert_eq!(roll.kill(member.id, true, Some(3)), KillOutcome::Denied, "it has not logged in");
+        assert_eq!(roll.kill(member.id, true, Some(3)), Some(KillOutcome::Denied), "it has not logged in");
         member.is(3);
-        assert_eq!(roll.kill(member.id, true, Some(4)), KillOutcome::Denied);
+        assert_eq!(roll.kill(member.id, true, Some(4)), Some(KillOutcome::Denied));
         assert_eq!(member.order(), None);
-        assert_eq!(roll.kill(member.id, true, Some(3)), KillOutcome::Done);
+        assert_eq!(roll.kill(member.id, true, Some(3)), Some(KillOutcome::Done));
         assert_eq!(member.order(), Some(End::Statement));
         member.obeyed();
-        assert_eq!(roll.kill(member.id + 1, false, None), KillOutcome::Unknown);
+        assert_eq!(roll.kill(member.id + 1, false, None), None, "it never gave that");
         assert_eq!(member.order(), None);
         let at_once = Settings { idle: Duration::ZERO, ..Settings::default() };
         roll.expire(Instant::now() + Duration::from_secs(1), &at_once);
@@ -257,5 +279,20 @@ mod tests {
         assert_eq!(member.order(), Some(End::Session));
         roll.leave(member.id);
         assert_eq!(roll.open(), 0);
+    }
+
+    #[test]
+    fn a_session_of_another_splitter_keeps_its_id() {
+        let (from, to) = (Roll::new(1, 0, NUMBERS - 1), Roll::new(2, 0, 5));
+        let gone = from.join().id;
+        let moved = from.join();
+        assert_eq!(from.kill(gone, false, None), Some(KillOutcome::Done));
+        from.leave(gone);
+        assert_eq!(from.kill(gone, false, None), Some(KillOutcome::Unknown));
+        let joined = to.join_as(moved.id).unwrap();
+        assert!(to.join_as(moved.id).is_none(), "one id, one session");
+        joined.is(3);
+        assert_eq!(to.kill(moved.id, false, Some(3)), Some(KillOutcome::Done));
+        assert_eq!(to.kill(gone, false, None), None);
     }
 }

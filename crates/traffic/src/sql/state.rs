@@ -3,6 +3,8 @@
 //!
 //! Decides which statements bring a connection from one such state to another, and what cannot be carried.
 
+use serde::{Deserialize, Serialize};
+
 /// The most variables that are carried.
 const VARIABLES_MAX: usize = 64;
 
@@ -34,7 +36,7 @@ const UNMOVABLE: [&[u8]; 16] = [
 ];
 
 /// The movable state of a session.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub(crate) struct State {
     /// The default schema; empty for none.
     schema: Box<[u8]>,

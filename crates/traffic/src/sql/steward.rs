@@ -3,14 +3,16 @@
 //!
 //! Decides which server is the same as before. Runs on a thread of its own, off the statements.
 
-use super::killing::{self, Errand, Killings};
+use super::errand::{Departure, Errand};
+use super::killing::{self, Killings};
 use super::table::{Shared, Table, Upstream};
 use super::top::Top;
 use super::worker::Command;
-use crate::control::{ControlError, Wire};
-use std::cell::RefCell;
+use crate::control::{ControlError, DESCRIPTORS_MAX, Wire};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use stoa_model::Routes;
 use stoa_model::control::{KillAnswer, KillOrder, Order, Report, SqlReport, UpstreamReport};
 use stoa_model::routes::Route;
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
 
 /// How often a report is sent when there is nothing new.
@@ -45,6 +47,13 @@ pub(crate) struct Steward {
     former: RefCell<Vec<Arc<Upstream>>>,
     top: Arc<Top>,
     killings: Killings,
+    /// Sessions that are to go on elsewhere, for the next reports.
+    departures: RefCell<VecDeque<Departure>>,
+    /// Told when the last of them was taken.
+    all_taken: Notify,
+    draining: Cell<bool>,
+    /// How many sessions have come from elsewhere.
+    arrived: Cell<usize>,
 }
 
 impl Steward {
@@ -64,6 +73,10 @@ impl Steward {
             former: RefCell::default(),
             top,
             killings: Killings::default(),
+            departures: RefCell::default(),
+            all_taken: Notify::new(),
+            draining: Cell::new(false),
+            arrived: Cell::new(0),
         })
     }
 
@@ -95,6 +108,9 @@ impl Steward {
 
     /// Tells every thread to end.
     pub(crate) fn drain(&self) {
+        self.draining.set(true);
+        // Nobody is to pass anything on to it from now on.
+        self.shared.news.send_replace(());
         for thread in &self.threads {
             // A thread that is gone needs no telling.
             let _ = thread.send(Command::Drain);
@@ -104,8 +120,38 @@ impl Steward {
     /// Takes what threads want asked of other splitters.
     pub(crate) async fn run_errands(self: Rc<Self>, mut errands: mpsc::UnboundedReceiver<Errand>) {
         while let Some(errand) = errands.recv().await {
-            self.killings.ask(self.shared.place, errand);
+            match errand {
+                Errand::Kill(killing) => self.killings.ask(self.shared.place, killing),
+                Errand::Move(departure) => self.departures.borrow_mut().push_back(departure),
+            }
             self.shared.news.send_replace(());
+        }
+    }
+
+    /// Returns once no session is on its way to another splitter.
+    pub(crate) async fn seen_off(&self) {
+        while self.shared.gauges.departing.load(Ordering::Relaxed) > 0 {
+            self.all_taken.notified().await;
+        }
+    }
+
+    fn taken(&self, count: u32) {
+        let departing = &self.shared.gauges.departing;
+        let before = departing.fetch_sub(count, Ordering::Relaxed);
+        if before == count {
+            self.all_taken.notify_one();
+        }
+    }
+
+    /// Another splitter's client goes on here.
+    fn adopt(&self, form: String, connection: Option<OwnedFd>) {
+        let Some(connection) = connection else {
+            return tracing::warn!("a session came without its client's connection");
+        };
+        let turn = self.arrived.replace(self.arrived.get().wrapping_add(1));
+        if let Some(thread) = self.threads.get(turn % self.threads.len().max(1)) {
+            // A thread that is gone ends the role, and with it this client's connection.
+            let _ = thread.send(Command::Adopt(Departure { form, connection }));
         }
     }
 
@@ -127,6 +173,8 @@ impl Steward {
                     Order::Routes(routes) => self.apply(&routes),
                     Order::Kill(order) => drop(spawn_local(self.clone().kill(order))),
                     Order::Killed(answer) => self.killings.answered(answer),
+                    Order::Taken(count) => self.taken(count),
+                    Order::Adopt(form) => self.adopt(form, wire.take_descriptor()),
                     Order::Listeners => {
                         let report = serde_json::to_vec(&self.report())?;
                         wire.send_with(&report, &[self.tcp.as_fd(), self.unix.as_fd()]).await?;
@@ -143,9 +191,29 @@ impl Steward {
     }
 
     async fn send_report(&self, wire: &mut Wire) -> Result<(), ControlError> {
-        wire.push(&serde_json::to_vec(&self.report())?)?;
-        let sent = tokio::time::timeout(REPORT_TIMEOUT, wire.flush()).await;
-        sent.map_err(|_| ControlError::Broken(std::io::ErrorKind::TimedOut.into()))?
+        let sent = tokio::time::timeout(REPORT_TIMEOUT, async {
+            while !self.departures.borrow().is_empty() {
+                self.send_departures(wire).await?;
+            }
+            wire.push(&serde_json::to_vec(&self.report())?)?;
+            wire.flush().await
+        });
+        sent.await.map_err(|_| ControlError::Broken(std::io::ErrorKind::TimedOut.into()))?
+    }
+
+    /// Sends sessions away, as many as go with one report.
+    async fn send_departures(&self, wire: &mut Wire) -> Result<(), ControlError> {
+        let leaving: Vec<_> = {
+            let mut departures = self.departures.borrow_mut();
+            let together = departures.len().min(DESCRIPTORS_MAX);
+            departures.drain(..together).collect()
+        };
+        let (forms, connections): (Vec<_>, Vec<_>) =
+            leaving.into_iter().map(|departure| (departure.form, departure.connection)).unzip();
+        let mut report = self.report();
+        report.sql.get_or_insert_default().moving = forms;
+        let connections: Vec<_> = connections.iter().map(AsFd::as_fd).collect();
+        wire.send_with(&serde_json::to_vec(&report)?, &connections).await
     }
 
     /// Puts routes in force, where neither they nor their term are older than what is.
@@ -205,6 +273,7 @@ impl Steward {
             held: gauges.held.load(Ordering::Relaxed),
             waiting: gauges.waiting.load(Ordering::Relaxed),
             digests: self.top.report(),
+            draining: self.draining.get(),
             ..SqlReport::default()
         };
         // An instance may be there twice, as what it was before it started again: the newest is told, with

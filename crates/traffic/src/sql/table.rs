@@ -9,6 +9,7 @@ use super::wire::auth::Account;
 use super::wire::capability::Proxy;
 use super::wire::tls::{Acceptor, Connector};
 use crate::stats::Counters;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Tls,
     /// Which of the splitters this is: a part of the connection ids that clients are given.
     pub(crate) place: u8,
+    /// Behind which number connection ids begin: another in each process.
+    pub(crate) first: u32,
     /// What the servers say of themselves; not known before the first has been asked.
     pub(crate) identity: OnceLock<Identity>,
     /// Told whenever a report would say something new.
@@ -53,6 +56,8 @@ pub(crate) struct Gauges {
     pub(crate) held: AtomicU32,
     /// Statements that wait for a connection.
     pub(crate) waiting: AtomicU32,
+    /// Sessions that are on their way to another splitter.
+    pub(crate) departing: AtomicU32,
 }
 
 /// One more in a gauge, as long as this lives.
@@ -133,6 +138,7 @@ impl Shared {
             accounts,
             observer,
             place,
+            first: RandomState::new().hash_one(place) as u32,
             identity: OnceLock::new(),
             news: watch::Sender::new(()),
             gauges: Gauges::default(),

@@ -8,12 +8,14 @@ use super::asker::{self, Asker};
 use super::backend::{Backend, OpenError};
 use super::classify::{Shapes, Statement};
 use super::digest::Digest;
-use super::killing::{self, Errand};
+use super::errand::{Departure, Errand};
+use super::killing::{self, Killing};
 use super::lexer::Dialect;
 use super::listener;
 use super::placed::Texts;
 use super::pool::{Home, Slot, Want};
-use super::roll::{self, Roll};
+use super::roll::Roll;
+use super::session;
 use super::spare::Spare;
 use super::state::State;
 use super::table::{Counted, Shared, Table};
@@ -31,6 +33,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How often unused connections and idle sessions are looked through.
 const SWEEP: Duration = Duration::from_millis(500);
+/// What a session that is passed on may take as text; one of thousands of prepared statements ends instead.
+const FORM_MAX: usize = 200 << 10;
 /// The most schemas that are known to be there.
 const SCHEMAS_MAX: usize = 64;
 /// The pause before a primary that cannot be connected to is tried again.
@@ -49,9 +53,11 @@ pub(crate) enum Command {
         query_only: bool,
         /// Only if it is this account's.
         owner: Option<usize>,
-        /// Told what became of it.
-        known: oneshot::Sender<KillOutcome>,
+        /// Told what became of it; none where the id says nothing to it.
+        known: oneshot::Sender<Option<KillOutcome>>,
     },
+    /// Go on with a session of another splitter.
+    Adopt(Departure),
     /// Accept nothing more, end what is open, then end.
     Drain,
 }
@@ -130,7 +136,7 @@ impl Worker {
         (siblings, errands): (Vec<mpsc::UnboundedSender<Command>>, mpsc::UnboundedSender<Errand>),
         top: Arc<Top>,
     ) -> Self {
-        let roll = Roll::new(shared.place, index);
+        let roll = Roll::new(shared.place, index, shared.first);
         Worker {
             shared,
             index,
@@ -163,12 +169,13 @@ impl Worker {
             Some(Command::Routes(table)) => self.install(&table),
             _ => return,
         }
-        let tasks = [
-            tokio::task::spawn_local(asker::tell_position(self.clone())),
-            tokio::task::spawn_local(asker::tell_shown(self.clone())),
+        // These are needed as long as there is a session.
+        tokio::task::spawn_local(asker::tell_position(self.clone()));
+        tokio::task::spawn_local(asker::tell_shown(self.clone()));
+        tokio::task::spawn_local(self.clone().sweep());
+        let listeners = [
             tokio::task::spawn_local(listener::tcp(tcp, self.clone())),
             tokio::task::spawn_local(listener::unix(unix, self.clone())),
-            tokio::task::spawn_local(self.clone().sweep()),
         ];
         loop {
             match commands.recv().await {
@@ -176,21 +183,36 @@ impl Worker {
                 Some(command) => self.obey(command),
             }
         }
-        for task in tasks {
-            task.abort();
+        for listener in listeners {
+            listener.abort();
         }
         self.drain(commands).await;
     }
 
-    fn obey(&self, command: Command) {
+    fn obey(self: &Rc<Self>, command: Command) {
         match command {
             Command::Routes(table) => self.install(&table),
             Command::Kill { session, query_only, owner, known } => {
                 // Who asked may have gone.
                 let _ = known.send(self.roll.kill(session, query_only, owner));
             }
+            // Where this one is to end too, the client is told by the end of its connection.
+            Command::Adopt(_) if self.is_draining() => {}
+            Command::Adopt(Departure { form, connection }) => {
+                tokio::task::spawn_local(session::go_on(form, connection, self.clone()));
+            }
             Command::Drain => {}
         }
+    }
+
+    /// Passes a session on to another splitter.
+    pub(crate) fn see_off(&self, departure: Departure) {
+        if departure.form.len() > FORM_MAX {
+            return;
+        }
+        self.shared.gauges.departing.fetch_add(1, Ordering::Relaxed);
+        // Received as long as the role lives.
+        let _ = self.errands.send(Errand::Move(departure));
     }
 
     /// Ends what is open. Routes are still taken: what is open may need another server yet.
@@ -325,27 +347,23 @@ impl Worker {
         Some(Admitted(Some((self.clone(), digest))))
     }
 
-    /// Passes a `KILL` on to the thread, of this splitter or another, that gave the session its id. None
-    /// where the other splitter did not answer in time.
+    /// Passes a `KILL` on to whoever has the session: a thread of this splitter, or another splitter. None where
+    /// the others were not heard in time.
     pub(crate) async fn kill(
         &self,
         session: u32,
         query_only: bool,
         owner: Option<usize>,
     ) -> Option<KillOutcome> {
-        let (known, answer) = oneshot::channel();
-        if roll::place_of(session) != self.shared.place {
-            let owner = owner.and_then(|at| Some(self.shared.accounts.get(at)?.user.clone()));
-            // Received as long as the role lives.
-            let _ = self.errands.send(Errand { session, query_only, owner, known });
-            return tokio::time::timeout(killing::PATIENCE, answer).await.ok()?.ok();
+        match killing::kill_here(session, query_only, owner, &self.siblings).await {
+            None => {}
+            outcome => return outcome,
         }
-        let Some(thread) = self.siblings.get(roll::thread_of(session)) else {
-            return Some(KillOutcome::Unknown);
-        };
-        // A thread that is gone has no session, and answers nothing.
-        let _ = thread.send(Command::Kill { session, query_only, owner, known });
-        Some(answer.await.unwrap_or(KillOutcome::Unknown))
+        let owner = owner.and_then(|at| Some(self.shared.accounts.get(at)?.user.clone()));
+        let (known, answer) = oneshot::channel();
+        // Received as long as the role lives.
+        let _ = self.errands.send(Errand::Kill(Killing { session, query_only, owner, known }));
+        tokio::time::timeout(killing::PATIENCE, answer).await.ok()?.ok()
     }
 
     /// A connection to `slot` that is free at once.

@@ -10,6 +10,7 @@ pub use cluster::{Cluster, Engine, Server, mysql_is_here};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, OptsBuilder};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -140,6 +141,36 @@ impl Splitter {
             }
             assert!(Instant::now() < until, "never reported, last was {report:#?}");
         }
+    }
+
+    /// Ends the first of them, and passes on to the other what is to go on there, as the daemon does.
+    pub fn replace([old, other]: &mut [Splitter; 2]) {
+        old.end(|form, connection| {
+            other.runtime.block_on(other.client.adopt(form, connection.as_fd())).unwrap();
+        });
+    }
+
+    /// Ends it, and gives what is to go on elsewhere to `pass`.
+    pub fn end(&mut self, mut pass: impl FnMut(String, OwnedFd)) {
+        self.stop();
+        let until = Instant::now() + DEADLINE;
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            assert!(Instant::now() < until, "it does not end");
+            let next = self.runtime.block_on(async {
+                tokio::time::timeout(Duration::from_millis(20), self.client.next_report()).await
+            });
+            // At its end it closes the connection.
+            let Ok(Ok(report)) = next else { continue };
+            let moving = report.sql.unwrap().moving;
+            let connections = self.client.take_connections(moving.len());
+            assert_eq!(connections.len(), moving.len());
+            let taken = moving.len() as u32;
+            moving.into_iter().zip(connections).for_each(|(form, connection)| pass(form, connection));
+            if taken > 0 {
+                self.runtime.block_on(self.client.order(&Order::Taken(taken))).unwrap();
+            }
+        }
+        self.join();
     }
 
     /// Does what the daemon does between two splitters, until `done`.

@@ -79,13 +79,11 @@ mod tests {
         };
         let id = |number| InstanceId::new(Tier::Database, number);
         let sql = SqlReport {
-            killed: Vec::new(),
-            kills: Vec::new(),
             sessions: 40,
             held: 4,
             waiting: 2,
             instances: [(id(1), primary), (id(2), replica)].into(),
-            digests: Vec::new(),
+            ..SqlReport::default()
         };
         let report = Report { serving: Generation(7), sql: Some(sql), ..Report::default() };
         let mut metrics = Exposition::new();

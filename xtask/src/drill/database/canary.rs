@@ -5,6 +5,7 @@
 use super::connect::{self, within};
 use super::servers::Servers;
 use mysql_async::prelude::Queryable;
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -22,10 +23,15 @@ pub(crate) struct Canary {
 }
 
 impl Canary {
-    /// Connects to `server` as the application. Its rows are those of session 65535, with `number` and the
+    /// Connects to the server at `address` as the application, which may over TCP only. Its rows are those of session 65535, with `number` and the
     /// numbers behind it.
-    pub(crate) fn connect(servers: &Servers, server: &str, table: &str, number: u32) -> Result<Self, String> {
-        let (options, table) = (servers.as_app(server), table.to_owned());
+    pub(crate) fn connect(
+        servers: &Servers,
+        address: SocketAddr,
+        table: &str,
+        number: u32,
+    ) -> Result<Self, String> {
+        let (options, table) = (servers.as_app(address), table.to_owned());
         let (ready, is_ready) = channel();
         let (send, go) = channel();
         let (insist, again) = channel();

@@ -3,6 +3,7 @@
 
 use mysql_async::{Conn, Opts, OptsBuilder};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +16,19 @@ pub(crate) fn through(socket: &Path, user: &str, password: &str, schema: &str) -
     plain(
         OptsBuilder::default()
             .socket(Some(socket))
+            .user(Some(user))
+            .pass(Some(password))
+            .db_name(Some(schema)),
+    )
+}
+
+/// How a server of the site is reached past the splitter over TCP.
+pub(crate) fn at(address: SocketAddr, user: &str, password: &str, schema: &str) -> Opts {
+    plain(
+        OptsBuilder::default()
+            .ip_or_hostname(address.ip().to_string())
+            .tcp_port(address.port())
+            .prefer_socket(Some(false))
             .user(Some(user))
             .pass(Some(password))
             .db_name(Some(schema)),

@@ -168,7 +168,8 @@ impl Scene<'_> {
     /// that is another one each time.
     fn stop_and_continue(&self, primary: &Part, pid: u64, struck: &mut Struck) -> Result<(), String> {
         let table = self.ledger;
-        let canary = table.map(|table| Canary::connect(self.servers, &primary.id, table, self.round * 1000));
+        let address = primary.address.ok_or_else(|| format!("{} has no address", primary.id))?;
+        let canary = table.map(|table| Canary::connect(self.servers, address, table, self.round * 1000));
         let canary = canary.transpose()?;
         struck.at = self.progress.now();
         let started = started(pid);

@@ -5,6 +5,7 @@ use super::connect;
 use super::ledger::{Found, Key};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -59,9 +60,9 @@ impl Servers {
         connect::through(socket, "admin", &self.admin, &self.schema)
     }
 
-    /// As the application.
-    pub(crate) fn as_app(&self, server: &str) -> Opts {
-        connect::through(&self.socket(server), "app", &self.app, &self.schema)
+    /// As the application, at this address.
+    pub(crate) fn as_app(&self, address: SocketAddr) -> Opts {
+        connect::at(address, "app", &self.app, &self.schema)
     }
 
     async fn admin(&self, server: &str) -> Result<Conn, String> {

@@ -1,5 +1,6 @@
 //! What is found out about a statement: small values that can be copied, none of which holds its text.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::{Effects, Reads};
@@ -266,7 +267,7 @@ pub struct Lone {
 }
 
 /// Which server a hint asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Target {
     /// Always the primary.
     Primary,
@@ -276,7 +277,7 @@ pub enum Target {
 }
 
 /// How fresh a read has to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Consistency {
     /// Whatever a replica has.
     Eventual,
@@ -296,7 +297,7 @@ pub enum Consistency {
 ///
 /// These assignments do not pin a session. They are run by a server like any others, so that reading them
 /// back works where they were run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hint {
     /// `primary`, `replica`; `@stoa_route`.
     pub target: Option<Target>,

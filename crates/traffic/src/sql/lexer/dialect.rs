@@ -1,7 +1,9 @@
 //! What of a session decides how its text is read: the engine, the SQL mode, the character set.
 
+use serde::{Deserialize, Serialize};
+
 /// Which server reads the text. The two differ in words, functions and comments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Engine {
     /// MariaDB 10.11 and later.
     MariaDb,
@@ -10,7 +12,7 @@ pub enum Engine {
 }
 
 /// What `character_set_client` means for the borders of tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Charset {
     /// utf8mb3 and utf8mb4: a byte of a long character is never an ASCII character.
     Utf8,
@@ -54,7 +56,7 @@ impl Charset {
 
 /// How a session's text is to be read. It changes with `sql_mode`, `character_set_client` and the default
 /// database, so it is made anew when the server reports one of them changed, and not a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Dialect {
     /// The server's kind.
     pub engine: Engine,

@@ -237,6 +237,7 @@ async fn begin(
         statements: Statements::default(),
         transcript: Transcript::default(),
         clock: Instant::now(),
+        moves: false,
         consumed: false,
         expects: Vec::new(),
         worker,

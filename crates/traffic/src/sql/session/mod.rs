@@ -13,6 +13,7 @@ mod exchange;
 mod kill;
 mod login;
 mod lost;
+mod moved;
 mod perform;
 mod pins;
 mod prepared;
@@ -41,7 +42,9 @@ use exchange::Expect;
 use pins::Pins;
 use prepared::Statements;
 use replay::Transcript;
+use serde::{Deserialize, Serialize};
 use std::future::poll_fn;
+use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -110,6 +113,8 @@ pub(crate) struct Session {
     transcript: Transcript,
     /// The clock as it was read last: when a command came, and when it was answered.
     clock: Instant,
+    /// It ends here because this splitter does.
+    moves: bool,
     /// The command at hand does not stand at the front of what has come any more.
     consumed: bool,
     /// Commands sent ahead of the client's.
@@ -125,7 +130,7 @@ struct Held {
 }
 
 /// What the last statement left for the next to ask for.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Past {
     last_insert_id: u64,
     row_count: i64,
@@ -135,7 +140,7 @@ struct Past {
 }
 
 /// A row of `SHOW WARNINGS`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Diagnostic {
     level: Box<[u8]>,
     code: Box<[u8]>,
@@ -149,16 +154,34 @@ pub(crate) async fn serve(stream: Stream, worker: Rc<Worker>) {
     let gauge = worker.clone();
     gauge.shared.gauges.sessions.fetch_add(1, Ordering::Relaxed);
     // Boxed: a login needs more space than a session at rest, and is over soon.
-    if let Ok(mut session) = Box::pin(login::greet(stream, worker.clone(), member)).await {
-        // The client has gone, or is told by the end of the connection.
-        let Over = session.run().await;
-        session.farewell();
+    if let Ok(session) = Box::pin(login::greet(stream, worker.clone(), member)).await {
+        session.live().await;
     }
     gauge.shared.gauges.sessions.fetch_sub(1, Ordering::Relaxed);
     worker.roll.leave(id);
 }
 
+/// Goes on with a client of another splitter, which is to end, until one of both ends it.
+pub(crate) async fn go_on(form: String, connection: OwnedFd, worker: Rc<Worker>) {
+    let Some(session) = Session::arrive(worker.clone(), &form, connection) else { return };
+    drop(form);
+    let id = session.member.id;
+    worker.shared.gauges.sessions.fetch_add(1, Ordering::Relaxed);
+    session.live().await;
+    worker.shared.gauges.sessions.fetch_sub(1, Ordering::Relaxed);
+    worker.roll.leave(id);
+}
+
 impl Session {
+    async fn live(mut self: Box<Self>) {
+        // The client has gone, or is told by the end of the connection, or goes on elsewhere.
+        let Over = self.run().await;
+        self.farewell();
+        if self.moves {
+            self.depart();
+        }
+    }
+
     async fn run(&mut self) -> Over {
         poll_fn(|cx| {
             self.member.listen(cx.waker());
@@ -266,6 +289,7 @@ impl Session {
         }
         let rests = self.line.inbound.is_empty() && self.held.is_none() && !self.severed;
         if read.is_pending() && self.worker.is_draining() && rests {
+            self.moves = true;
             return Poll::Ready(Err(Over));
         }
         read.map(Ok)

@@ -5,16 +5,19 @@
 //! told about its columns stays.
 
 use super::exchange::{Expect, Fault};
+use super::moved::Prepared;
 use super::perform::{self, Work};
 use super::{Over, Session};
 use crate::sql::classify::Statement;
 use crate::sql::digest::Digest;
+use crate::sql::lexer::Dialect;
 use crate::sql::placed::{Placed, Text};
 use crate::sql::wire::capability::Capabilities;
 use crate::sql::wire::execution::Execution;
 use crate::sql::wire::packet::{self, HEADER, Header, Passage};
-use crate::sql::wire::response::Prepared;
+use crate::sql::wire::response;
 use crate::sql::wire::status::{ServerError, Status};
+use crate::sql::worker::Worker;
 use std::rc::Rc;
 
 const COM_STMT_EXECUTE: u8 = 0x17;
@@ -37,6 +40,8 @@ pub(super) struct Known {
     pub(super) text: Rc<Text>,
     pub(super) verdict: Statement,
     pub(super) digest: Digest,
+    /// How its text was read.
+    dialect: Dialect,
     parameters: u16,
     /// The types of its parameters as they were sent last, and of how many.
     types: Vec<u8>,
@@ -55,6 +60,53 @@ impl Statements {
             0 | u32::MAX => 1,
             next => next,
         }
+    }
+
+    /// The number of the last one.
+    pub(super) fn last(&self) -> u32 {
+        self.last
+    }
+
+    /// How much long data is held.
+    pub(super) fn long(&self) -> usize {
+        self.long
+    }
+
+    /// All of them, to be taken elsewhere.
+    pub(super) fn packed(&self) -> Vec<Prepared> {
+        let packed = |known: &Known| Prepared {
+            number: known.number,
+            sql: known.text.sql.clone(),
+            prepared_in: ((*known.text.state).clone(), known.dialect),
+            parameters: known.parameters,
+            types: known.types.clone(),
+            typed: known.typed,
+        };
+        self.known.iter().map(packed).collect()
+    }
+
+    /// Those that were [`packed`](Statements::packed) elsewhere. What they do is judged anew.
+    pub(super) fn unpacked(last: u32, packed: Vec<Prepared>, worker: &Worker) -> Self {
+        let mut statements = Statements::default();
+        for Prepared { number, sql, prepared_in: (state, dialect), parameters, types, typed } in packed {
+            let (verdict, digest) = worker.examine(&sql, &dialect);
+            let text = worker.texts.share(&sql, &worker.intern(state));
+            let (long, cursor) = (Vec::new(), false);
+            statements.insert(Known {
+                number,
+                text,
+                verdict,
+                digest,
+                dialect,
+                parameters,
+                types,
+                typed,
+                long,
+                cursor,
+            });
+        }
+        statements.last = last;
+        statements
     }
 
     /// How many there are.
@@ -108,13 +160,14 @@ impl Statements {
 
 impl Session {
     /// A statement was prepared for the client.
-    pub(super) fn took_statement(&mut self, number: u32, work: &Work, prepared: Prepared) {
+    pub(super) fn took_statement(&mut self, number: u32, work: &Work, prepared: response::Prepared) {
         let text = self.worker.texts.share(self.text(work), &self.state);
         let known = Known {
             number,
             text: text.clone(),
             verdict: work.verdict,
             digest: work.digest.unwrap_or(Digest(0)),
+            dialect: self.dialect,
             parameters: prepared.parameters,
             types: Vec::new(),
             typed: 0,

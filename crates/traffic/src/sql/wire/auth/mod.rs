@@ -2,6 +2,8 @@
 //! passwords, and as a client of the servers. Proofs are compared in constant time; a password is never
 //! shown.
 
+use serde::{Deserialize, Serialize};
+
 pub mod client;
 pub mod ed25519;
 pub mod native;
@@ -15,7 +17,7 @@ use std::fmt;
 pub const NONCE: usize = 20;
 
 /// What a proof is made for, so that it proves nothing a second time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nonce([u8; NONCE]);
 
 impl Nonce {
@@ -56,7 +58,7 @@ fn fill(bytes: &mut [u8]) -> std::io::Result<()> {
 }
 
 /// A way of authentication.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Plugin {
     /// `mysql_native_password`: both engines' for long, gone from MySQL 9.
     Native,

@@ -3,6 +3,7 @@
 
 use super::{Nonce, Password, Plugin, ed25519, fill, native, sha2};
 use crate::sql::wire::handshake::AuthSwitch;
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 /// What the server does next.
@@ -28,10 +29,11 @@ enum Asked {
 }
 
 /// Checks one connection's logins: the first, and later changes of user.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Verifier {
     nonce: Nonce,
     plugin: Plugin,
+    #[serde(skip)]
     asked: Option<Asked>,
 }
 

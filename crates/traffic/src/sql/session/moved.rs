@@ -1,0 +1,144 @@
+//! A session on its way to another splitter, because this one is to end: what it is in, as text, beside the
+//! client's connection itself.
+//!
+//! Only a session at rest goes: between two statements, bound to no connection, its client plain. What the next
+//! splitter cannot make of it ends as it would have here. The client notices nothing, and keeps its id.
+
+use super::prepared::Statements;
+use super::replay::Transcript;
+use super::{Diagnostic, Past, Pins, Session};
+use crate::sql::classify::Hint;
+use crate::sql::client::Client;
+use crate::sql::errand::Departure;
+use crate::sql::lexer::Dialect;
+use crate::sql::line::Line;
+use crate::sql::position::Position;
+use crate::sql::state::State;
+use crate::sql::wire::auth::server::Verifier;
+use crate::sql::wire::capability::{self, Capabilities};
+use crate::sql::wire::follower::Follower;
+use crate::sql::wire::status::Status;
+use crate::sql::worker::Worker;
+use crate::stream::Stream;
+use serde::{Deserialize, Serialize};
+use std::os::fd::OwnedFd;
+use std::rc::{Rc, Weak};
+use std::time::Instant;
+
+/// What a session is in. The form of one version of Stoa; another one refuses what it cannot read.
+#[derive(Debug, Serialize, Deserialize)]
+struct Moved {
+    id: u32,
+    user: String,
+    capabilities: u64,
+    verifier: Verifier,
+    initial: (State, Dialect),
+    now: (State, Dialect),
+    hint: Hint,
+    status: u16,
+    past: Past,
+    unshared: bool,
+    diagnostics: Vec<Diagnostic>,
+    written: Position,
+    last_statement: u32,
+    statements: Vec<Prepared>,
+}
+
+/// A statement that a session has prepared.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Prepared {
+    pub(super) number: u32,
+    pub(super) sql: Box<[u8]>,
+    pub(super) prepared_in: (State, Dialect),
+    pub(super) parameters: u16,
+    pub(super) types: Vec<u8>,
+    pub(super) typed: usize,
+}
+
+impl Session {
+    /// Whether another splitter could go on with it.
+    fn may_move(&self) -> bool {
+        let said_all = self.line.inbound.is_empty() && self.line.outbound.is_empty();
+        let bound = self.held.is_some() || self.severed || self.is_bound() || self.transcript.is_recording();
+        let plain = matches!(self.line.stream, Client::Plain(_));
+        said_all && !bound && plain && self.statements.long() == 0 && self.member.order().is_none()
+    }
+
+    /// Sends the session on its way, where it can be.
+    pub(super) fn depart(mut self: Box<Self>) {
+        if !self.may_move() {
+            return;
+        }
+        let Some(account) = self.worker.shared.accounts.get(self.account) else { return };
+        let moved = Moved {
+            id: self.member.id,
+            user: account.user.clone(),
+            capabilities: self.capabilities.bits(),
+            verifier: self.verifier.clone(),
+            initial: ((*self.initial).clone(), self.initial_dialect),
+            now: ((*self.state).clone(), self.dialect),
+            hint: self.hint,
+            status: self.status.bits(),
+            past: self.past,
+            unshared: self.unshared,
+            diagnostics: std::mem::take(&mut self.diagnostics),
+            written: self.written.clone(),
+            last_statement: self.statements.last(),
+            statements: self.statements.packed(),
+        };
+        let Client::Plain(stream) = std::mem::replace(&mut self.line.stream, Client::Nowhere) else { return };
+        // A connection that cannot be taken out of this process ends with it.
+        if let (Ok(form), Ok(connection)) = (serde_json::to_string(&moved), stream.into_descriptor()) {
+            self.worker.see_off(Departure { form, connection });
+        }
+    }
+
+    /// The session that came as `form` with its client's connection; none where it cannot go on here.
+    pub(super) fn arrive(worker: Rc<Worker>, form: &str, connection: OwnedFd) -> Option<Box<Session>> {
+        let moved: Moved = serde_json::from_str(form)
+            .inspect_err(|error| tracing::warn!(%error, "a session of another splitter cannot be read"))
+            .ok()?;
+        let stream = Stream::from_descriptor(connection)
+            .inspect_err(|error| tracing::warn!(%error, "a client of another splitter cannot be taken over"))
+            .ok()?;
+        let account = worker.shared.accounts.iter().position(|account| account.user == moved.user)?;
+        let capabilities = Capabilities::from_bits_retain(moved.capabilities);
+        let member = worker.roll.join_as(moved.id)?;
+        member.is(account);
+        let statements = Statements::unpacked(moved.last_statement, moved.statements, &worker);
+        Some(Box::new(Session {
+            member,
+            line: Line::new(Client::Plain(stream)),
+            account,
+            capabilities,
+            kind: capability::kind(capabilities),
+            verifier: moved.verifier,
+            follower: Follower::new(capabilities),
+            initial: worker.intern(moved.initial.0),
+            state: worker.intern(moved.now.0),
+            dialect: moved.now.1,
+            initial_dialect: moved.initial.1,
+            hint: moved.hint,
+            status: Status::from_bits_retain(moved.status),
+            pins: Pins::default(),
+            held: None,
+            severed: false,
+            homes: [None, None],
+            last: Weak::new(),
+            past: moved.past,
+            unshared: moved.unshared,
+            diagnostics: moved.diagnostics,
+            prime: false,
+            told: None,
+            written: moved.written,
+            need: Position::default(),
+            statements,
+            transcript: Transcript::default(),
+            clock: Instant::now(),
+            moves: false,
+            consumed: false,
+            expects: Vec::new(),
+            worker,
+        }))
+    }
+}
