@@ -49,7 +49,7 @@ pub enum Order {
     Taken(u32),
     /// To a splitter: go on with a session that another one sent in [`SqlReport::moving`]. Its client's connection
     /// comes with it.
-    Adopt(String),
+    Adopt(MovedSession),
 }
 
 /// From a role to the daemon: at every change of what it acknowledges or ejects or when a drained
@@ -99,7 +99,19 @@ pub struct SqlReport {
     /// Sessions that are to go on at another splitter, in the splitters' own form, likewise. Their clients'
     /// connections come with the report, in the same order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub moving: Vec<String>,
+    pub moving: Vec<MovedSession>,
+}
+
+/// What a splitter's session is in, in the splitters' own form. It may hold the keys of the client's connection and
+/// what its user has prepared, and is never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MovedSession(pub String);
+
+impl std::fmt::Debug for MovedSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MovedSession of {} bytes", self.0.len())
+    }
 }
 
 /// The bits of a connection id below those that say which splitter gave it.

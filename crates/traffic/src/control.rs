@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use stoa_model::Routes;
-use stoa_model::control::{FRAME_MAX, Order, Report};
+use stoa_model::control::{FRAME_MAX, MovedSession, Order, Report};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
@@ -99,7 +99,11 @@ impl Client {
     }
 
     /// Has a splitter go on with a session of another one.
-    pub async fn adopt(&mut self, form: String, connection: BorrowedFd<'_>) -> Result<(), ControlError> {
+    pub async fn adopt(
+        &mut self,
+        form: MovedSession,
+        connection: BorrowedFd<'_>,
+    ) -> Result<(), ControlError> {
         let order = serde_json::to_vec(&Order::Adopt(form))?;
         self.wire.send_with(&order, &[connection]).await
     }

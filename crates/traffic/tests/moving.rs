@@ -6,6 +6,8 @@ mod database;
 use database::classic::Classic;
 use database::{Cluster, DEADLINE, Engine, PASSWORD, Session, Splitter, USER, mysql_is_here, wait_until};
 use mysql_async::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stoa_traffic::sql::role::{Account, Password, Settings};
@@ -112,6 +114,64 @@ fn what_is_under_way_ends_first_and_what_is_bound_to_a_connection_ends_with_it()
     assert_eq!(open.one::<i64>("SELECT COUNT(*) FROM t"), 3);
     writes.exec("INSERT INTO t VALUES (4)");
     bound.try_exec("SELECT * FROM own").unwrap_err();
+}
+
+/// The `mariadb` shell, which gets its statements one after another.
+struct Shell {
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Shell {
+    fn start(splitter: &Splitter, options: &[&str]) -> Shell {
+        let mut command = Command::new("mariadb");
+        command.args(["--no-defaults", "-N", "-B", "-n", "-h127.0.0.1", "-uapp"]).args(options);
+        command.arg(format!("-P{}", splitter.address.port())).arg(format!("-p{PASSWORD}")).arg("shop");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Shell { child, answers }
+    }
+
+    /// The first line of an answer; none where there is none any more.
+    fn ask(&mut self, statement: &str) -> String {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        writeln!(stdin, "{statement};").and_then(|()| stdin.flush()).unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn encrypted_and_compressed_clients_go_on() {
+    let cluster = Cluster::start();
+    let mut pair = [1, 2].map(|place| splitter(&cluster, place, 1, DEADLINE));
+    let options = [&["--ssl"][..], &["--compress", "--skip-ssl"], &["--compress", "--ssl"]];
+    let mut shells = options.map(|options| Shell::start(&pair[0], options));
+    let ids = shells.each_mut().map(|shell| shell.ask("SELECT CONNECTION_ID()"));
+    for shell in &mut shells {
+        assert_eq!(shell.ask("SET time_zone = '+05:00'; SELECT @@time_zone"), "+05:00");
+    }
+    Splitter::replace(&mut pair);
+    assert_eq!(shells.each_mut().map(|shell| shell.ask("SELECT CONNECTION_ID()")), ids);
+    // And on to a third.
+    let [_, second] = pair;
+    let mut pair = [second, splitter(&cluster, 3, 1, DEADLINE)];
+    Splitter::replace(&mut pair);
+    assert_eq!(shells.each_mut().map(|shell| shell.ask("SELECT CONNECTION_ID()")), ids);
+    for shell in &mut shells {
+        assert_eq!(shell.ask("SELECT @@time_zone"), "+05:00");
+        let long = "x".repeat(100_000);
+        assert_eq!(shell.ask(&format!("SELECT REPEAT('x', LENGTH('{long}'))")), long);
+    }
 }
 
 #[test]

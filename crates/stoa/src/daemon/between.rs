@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use stoa_model::control::{KillAnswer, KillOrder, KillOutcome, Order, Report, SqlReport, splitter_place};
+use stoa_model::control::{
+    KillAnswer, KillOrder, KillOutcome, MovedSession, Report, SqlReport, splitter_place,
+};
 use stoa_model::{InstanceId, Tier};
 use tokio::sync::mpsc;
 
@@ -19,12 +21,14 @@ const ASKED_MAX: usize = 256;
 /// What is passed on to a role.
 #[derive(Debug)]
 pub(super) enum Passed {
-    /// An order.
-    Order(Order),
+    /// To end a session that it may have.
+    Kill(KillOrder),
+    /// What became of the `KILL` it asked for.
+    Killed(KillAnswer),
     /// A session to go on with.
     Session {
         /// What it is in.
-        form: String,
+        form: MovedSession,
         /// Its client's connection.
         connection: OwnedFd,
     },
@@ -106,7 +110,7 @@ impl State {
     fn ask(&mut self, asker: InstanceId, kill: KillOrder) {
         let KillOrder { ticket, from, .. } = kill;
         let asked = self.links.iter().filter(|(role, link)| {
-            **role != asker && link.sender.try_send(Passed::Order(Order::Kill(kill.clone()))).is_ok()
+            **role != asker && link.sender.try_send(Passed::Kill(kill.clone())).is_ok()
         });
         match asked.count() {
             0 => self.tell(KillAnswer { ticket, from, outcome: KillOutcome::Unknown }),
@@ -131,7 +135,7 @@ impl State {
     fn tell(&self, answer: KillAnswer) {
         let asker = self.links.iter().find(|(role, _)| splitter_place(**role) == answer.from);
         if let Some((role, link)) = asker
-            && let Err(error) = link.sender.try_send(Passed::Order(Order::Killed(answer)))
+            && let Err(error) = link.sender.try_send(Passed::Killed(answer))
         {
             tracing::warn!("{role}: {error}");
         }
@@ -158,10 +162,10 @@ mod tests {
         report(SqlReport { kills: vec![kill], ..SqlReport::default() })
     }
 
-    fn order(passed: &mut mpsc::Receiver<Passed>) -> Option<Order> {
+    fn answer(passed: &mut mpsc::Receiver<Passed>) -> Option<KillAnswer> {
         match passed.try_recv() {
-            Ok(Passed::Order(order)) => Some(order),
-            Ok(other) => panic!("{other:?} is no order"),
+            Ok(Passed::Killed(answer)) => Some(answer),
+            Ok(other) => panic!("{other:?} is no answer"),
             Err(_) => None,
         }
     }
@@ -180,17 +184,17 @@ mod tests {
             let mut asking = asks(5);
             between.pass(first, &mut asking, Vec::new());
             assert_eq!(asking.sql.as_ref().unwrap().kills, [], "it is passed on once");
-            assert_eq!(order(&mut to_first), None);
+            assert_eq!(answer(&mut to_first), None);
             for to in [&mut to_second, &mut to_third] {
-                let Some(Order::Kill(kill)) = order(to) else { panic!("no order came") };
+                let Ok(Passed::Kill(kill)) = to.try_recv() else { panic!("no order came") };
                 assert_eq!((kill.session, kill.query_only), (5, true));
             }
             for (who, (outcome, told)) in [second, third].into_iter().zip(answers.into_iter().zip(told)) {
                 let killed = vec![KillAnswer { ticket: 7, from: 2, outcome }];
                 let mut answering = report(SqlReport { killed, ..SqlReport::default() });
                 between.pass(who, &mut answering, Vec::new());
-                let told = told.map(|outcome| Order::Killed(KillAnswer { ticket: 7, from: 2, outcome }));
-                assert_eq!(order(&mut to_first), told, "{answers:?}");
+                let told = told.map(|outcome| KillAnswer { ticket: 7, from: 2, outcome });
+                assert_eq!(answer(&mut to_first), told, "{answers:?}");
             }
         }
     }
@@ -201,8 +205,8 @@ mod tests {
         let [(first, mut to_first), (_, to_second)] = splitters(&between);
         drop(to_second);
         between.pass(first, &mut asks(5), Vec::new());
-        let answer = KillAnswer { ticket: 7, from: 2, outcome: KillOutcome::Unknown };
-        assert_eq!(order(&mut to_first), Some(Order::Killed(answer)));
+        let nobodys = KillAnswer { ticket: 7, from: 2, outcome: KillOutcome::Unknown };
+        assert_eq!(answer(&mut to_first), Some(nobodys));
     }
 
     #[test]
@@ -216,13 +220,13 @@ mod tests {
         }
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let connections = [&ours, &ours, &theirs, &theirs].map(|end| OwnedFd::from(end.try_clone().unwrap()));
-        let moving = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+        let moving = ["a", "b", "c", "d"].map(|form| MovedSession(form.to_owned())).to_vec();
         let sql = SqlReport { moving, draining: true, ..SqlReport::default() };
         between.pass(first, &mut report(sql), connections.into());
         let forms = |passed: &mut mpsc::Receiver<Passed>| {
             let form = |passed| match passed {
-                Passed::Session { form, .. } => form,
-                Passed::Order(order) => panic!("{order:?} is no session"),
+                Passed::Session { form, .. } => form.0,
+                other => panic!("{other:?} is no session"),
             };
             std::iter::from_fn(|| passed.try_recv().ok()).map(form).collect::<Vec<_>>().concat()
         };

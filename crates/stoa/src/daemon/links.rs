@@ -136,7 +136,8 @@ impl Link {
                 }
                 // The other end lives as long as this link is kept.
                 Some(passed) = orders.recv() => match passed {
-                    Passed::Order(order) => client.order(&order).await?,
+                    Passed::Kill(kill) => client.order(&Order::Kill(kill)).await?,
+                    Passed::Killed(answer) => client.order(&Order::Killed(answer)).await?,
                     Passed::Session { form, connection } => client.adopt(form, connection.as_fd()).await?,
                 },
                 report = client.next_report() => {

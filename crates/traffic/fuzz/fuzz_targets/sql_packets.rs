@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use stoa_traffic::sql::wire::compress::Method;
-use stoa_traffic::sql::wire::proving::{command, compressed, packets};
+use stoa_traffic::sql::wire::proving::{command, compressed, packets, records};
 
 fuzz_target!(|input: (u64, u8, [u16; 3], &[u8])| {
     let (capabilities, shift, cuts, bytes) = input;
@@ -13,6 +13,7 @@ fuzz_target!(|input: (u64, u8, [u16; 3], &[u8])| {
     assert_eq!(packets(bytes, &cuts, shift), whole);
     assert_eq!(packets(bytes, &every, shift), whole);
     let _ = command(bytes, capabilities);
+    assert_eq!(records(bytes, &cuts), records(bytes, &[]));
     // Costly beside all the rest.
     let method = match shift % 16 {
         0 => Method::Zlib,

@@ -2,10 +2,13 @@
 
 use super::wire::compress::{CompressError, Compressed, Method};
 use super::wire::packet::FULL;
+use super::wire::records::{Records, Secrets};
 use super::wire::stream::{Socket, Stream as Wire, host_of};
 use super::wire::tls::Acceptor;
 use crate::stream::Stream;
+use serde::{Deserialize, Serialize};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,6 +25,8 @@ pub(crate) enum Client {
     Plain(Stream),
     /// Inside TLS.
     Encrypted(Box<Wire>),
+    /// Inside TLS that another splitter began.
+    Resumed(Box<Records<Stream>>),
     /// Either, compressed.
     Compressed(Box<Squeezed>),
     /// Taken apart, to be put together anew.
@@ -32,6 +37,7 @@ pub(crate) enum Client {
 #[derive(Debug)]
 pub(crate) struct Squeezed {
     below: Client,
+    method: Method,
     codec: Compressed,
     /// What has come and was not taken apart.
     raw: Vec<u8>,
@@ -41,6 +47,19 @@ pub(crate) struct Squeezed {
     /// What is to be written; what stands before `written` has been.
     out: Vec<u8>,
     written: usize,
+}
+
+/// What lies on top of a client's connection.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Layers {
+    secrets: Option<Secrets>,
+    compressed: Option<Method>,
+}
+
+impl Layers {
+    fn with(self, secrets: Secrets) -> Self {
+        Layers { secrets: Some(secrets), ..self }
+    }
 }
 
 impl Client {
@@ -60,17 +79,66 @@ impl Client {
         let codec = Compressed::new(method, FULL)?;
         let below = std::mem::replace(self, Client::Nowhere);
         let (raw, plain, out) = (Vec::new(), Vec::new(), Vec::new());
-        *self = Client::Compressed(Box::new(Squeezed { below, codec, raw, plain, at: 0, out, written: 0 }));
+        *self = Client::Compressed(Box::new(Squeezed {
+            below,
+            method,
+            codec,
+            raw,
+            plain,
+            at: 0,
+            out,
+            written: 0,
+        }));
         Ok(())
+    }
+
+    /// Its connection and what lies on top, to go on in another process; none where it cannot.
+    pub(crate) fn take_apart(self) -> Option<(OwnedFd, Layers)> {
+        let plain = Layers::default();
+        let (stream, layers) = match self {
+            Client::Plain(stream) => (stream, plain),
+            Client::Encrypted(stream) => match stream.take_apart()? {
+                (Socket::Tcp(stream), secrets) => (Stream::Tcp(stream), plain.with(secrets)),
+                (Socket::Unix(stream), secrets) => (Stream::Unix(stream), plain.with(secrets)),
+            },
+            Client::Resumed(records) => {
+                let (stream, secrets) = records.take_apart()?;
+                (stream, plain.with(secrets))
+            }
+            Client::Compressed(squeezed) => {
+                let rests = squeezed.raw.is_empty() && squeezed.at == squeezed.plain.len();
+                if !rests || !squeezed.out.is_empty() {
+                    return None;
+                }
+                let (connection, layers) = squeezed.below.take_apart()?;
+                return Some((connection, Layers { compressed: Some(squeezed.method), ..layers }));
+            }
+            Client::Nowhere => return None,
+        };
+        Some((stream.into_descriptor().ok()?, layers))
+    }
+
+    /// The client of another process.
+    pub(crate) fn put_together(connection: OwnedFd, layers: Layers) -> io::Result<Client> {
+        let stream = Stream::from_descriptor(connection)?;
+        let mut client = match layers.secrets {
+            None => Client::Plain(stream),
+            Some(secrets) => Client::Resumed(Box::new(Records::new(stream, secrets)?)),
+        };
+        if let Some(method) = layers.compressed {
+            client.compress(method).map_err(io::Error::other)?;
+        }
+        Ok(client)
     }
 
     /// Where the client is, as a server names it in its messages.
     pub(crate) fn host(&self) -> String {
         match self {
-            Client::Plain(Stream::Tcp(stream)) => host_of(stream),
+            Client::Plain(stream) => host(stream),
             Client::Encrypted(stream) => stream.host(),
+            Client::Resumed(records) => host(records.socket()),
             Client::Compressed(squeezed) => squeezed.below.host(),
-            Client::Plain(Stream::Unix(_)) | Client::Nowhere => "localhost".to_owned(),
+            Client::Nowhere => "localhost".to_owned(),
         }
     }
 
@@ -81,6 +149,13 @@ impl Client {
             Client::Plain(stream) => stream.poll_readable(cx),
             _ => Poll::Ready(Ok(())),
         }
+    }
+}
+
+fn host(stream: &Stream) -> String {
+    match stream {
+        Stream::Tcp(stream) => host_of(stream),
+        Stream::Unix(_) => "localhost".to_owned(),
     }
 }
 
@@ -140,6 +215,7 @@ impl AsyncRead for Client {
         match self.get_mut() {
             Client::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Client::Encrypted(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
+            Client::Resumed(records) => Pin::new(&mut **records).poll_read(cx, buf),
             Client::Compressed(squeezed) => squeezed.poll_read(cx, buf),
             Client::Nowhere => Poll::Ready(Ok(())),
         }
@@ -151,6 +227,7 @@ impl AsyncWrite for Client {
         match self.get_mut() {
             Client::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Client::Encrypted(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+            Client::Resumed(records) => Pin::new(&mut **records).poll_write(cx, bytes),
             Client::Compressed(squeezed) => squeezed.poll_write(cx, bytes),
             Client::Nowhere => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -162,6 +239,7 @@ impl AsyncWrite for Client {
             // Nothing is held back, and this is asked several times a statement.
             Client::Plain(_) | Client::Nowhere => Poll::Ready(Ok(())),
             Client::Encrypted(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            Client::Resumed(records) => Pin::new(&mut **records).poll_flush(cx),
             Client::Compressed(squeezed) => {
                 ready!(squeezed.poll_drain(cx))?;
                 Pin::new(&mut squeezed.below).poll_flush(cx)
@@ -173,6 +251,7 @@ impl AsyncWrite for Client {
         match self.get_mut() {
             Client::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Client::Encrypted(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Client::Resumed(records) => Pin::new(&mut **records).poll_shutdown(cx),
             Client::Compressed(squeezed) => Pin::new(&mut squeezed.below).poll_shutdown(cx),
             Client::Nowhere => Poll::Ready(Ok(())),
         }

@@ -2,6 +2,7 @@
 
 use super::killing::Killing;
 use std::os::fd::OwnedFd;
+use stoa_model::control::MovedSession;
 
 /// What a thread asks for.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub(crate) enum Errand {
 #[derive(Debug)]
 pub(crate) struct Departure {
     /// What it is in, see [`crate::sql::session`].
-    pub(crate) form: String,
+    pub(crate) form: MovedSession,
     /// Its client's connection.
     pub(crate) connection: OwnedFd,
 }

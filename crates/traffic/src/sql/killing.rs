@@ -1,9 +1,10 @@
 //! `KILL` of a session that another splitter has: that one is asked by way of the daemon, and answers the
 //! same way. Without a daemon nobody can be asked, which is said after [`PATIENCE`].
 
+use super::errand::Errand;
 use super::roll;
 use super::table::Shared;
-use super::worker::Command;
+use super::worker::{Command, Worker};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -68,6 +69,27 @@ impl Killings {
         sql.kills = self.orders.take();
         sql.kills.retain(|kill| asked.get(&kill.ticket).is_some_and(|waits| !waits.is_closed()));
         sql.killed = self.answers.take();
+    }
+}
+
+impl Worker {
+    /// Passes a `KILL` on to whoever has the session: a thread of this splitter, or another splitter. None where
+    /// the others were not heard in time.
+    pub(crate) async fn kill(
+        &self,
+        session: u32,
+        query_only: bool,
+        owner: Option<usize>,
+    ) -> Option<KillOutcome> {
+        match kill_here(session, query_only, owner, &self.siblings).await {
+            None => {}
+            outcome => return outcome,
+        }
+        let owner = owner.and_then(|at| Some(self.shared.accounts.get(at)?.user.clone()));
+        let (known, answer) = oneshot::channel();
+        // Received as long as the role lives.
+        let _ = self.errands.send(Errand::Kill(Killing { session, query_only, owner, known }));
+        tokio::time::timeout(PATIENCE, answer).await.ok()?.ok()
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use stoa_model::Routes;
-use stoa_model::control::{KillAnswer, KillOrder, Order, Report, SqlReport, UpstreamReport};
+use stoa_model::control::{KillAnswer, KillOrder, MovedSession, Order, Report, SqlReport, UpstreamReport};
 use stoa_model::routes::Route;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, mpsc};
@@ -144,7 +144,7 @@ impl Steward {
     }
 
     /// Another splitter's client goes on here.
-    fn adopt(&self, form: String, connection: Option<OwnedFd>) {
+    fn adopt(&self, form: MovedSession, connection: Option<OwnedFd>) {
         let Some(connection) = connection else {
             return tracing::warn!("a session came without its client's connection");
         };

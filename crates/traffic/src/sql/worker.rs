@@ -9,7 +9,6 @@ use super::backend::{Backend, OpenError};
 use super::classify::{Shapes, Statement};
 use super::digest::Digest;
 use super::errand::{Departure, Errand};
-use super::killing::{self, Killing};
 use super::lexer::Dialect;
 use super::listener;
 use super::placed::Texts;
@@ -113,8 +112,10 @@ pub(crate) struct Worker {
     pub(crate) texts: Texts,
     /// The buffers that nobody uses.
     pub(crate) spare: Spare,
-    siblings: Vec<mpsc::UnboundedSender<Command>>,
-    errands: mpsc::UnboundedSender<Errand>,
+    /// All threads of the role, this one too.
+    pub(crate) siblings: Vec<mpsc::UnboundedSender<Command>>,
+    /// What the steward is to see to.
+    pub(crate) errands: mpsc::UnboundedSender<Errand>,
     top: Arc<Top>,
     routed: RefCell<Rc<Routed>>,
     slots: RefCell<Vec<Rc<Slot>>>,
@@ -207,7 +208,7 @@ impl Worker {
 
     /// Passes a session on to another splitter.
     pub(crate) fn see_off(&self, departure: Departure) {
-        if departure.form.len() > FORM_MAX {
+        if departure.form.0.len() > FORM_MAX {
             return;
         }
         self.shared.gauges.departing.fetch_add(1, Ordering::Relaxed);
@@ -345,25 +346,6 @@ impl Worker {
         }
         *count += 1;
         Some(Admitted(Some((self.clone(), digest))))
-    }
-
-    /// Passes a `KILL` on to whoever has the session: a thread of this splitter, or another splitter. None where
-    /// the others were not heard in time.
-    pub(crate) async fn kill(
-        &self,
-        session: u32,
-        query_only: bool,
-        owner: Option<usize>,
-    ) -> Option<KillOutcome> {
-        match killing::kill_here(session, query_only, owner, &self.siblings).await {
-            None => {}
-            outcome => return outcome,
-        }
-        let owner = owner.and_then(|at| Some(self.shared.accounts.get(at)?.user.clone()));
-        let (known, answer) = oneshot::channel();
-        // Received as long as the role lives.
-        let _ = self.errands.send(Errand::Kill(Killing { session, query_only, owner, known }));
-        tokio::time::timeout(killing::PATIENCE, answer).await.ok()?.ok()
     }
 
     /// A connection to `slot` that is free at once.

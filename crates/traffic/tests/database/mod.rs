@@ -15,7 +15,7 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use stoa_model::control::{Order, Report};
+use stoa_model::control::{MovedSession, Order, Report};
 use stoa_model::routes::{Route, SqlRoutes};
 use stoa_model::{Endpoint, Generation, InstanceId, Routes, Term, Tier, Time};
 use stoa_traffic::control::Client;
@@ -151,7 +151,7 @@ impl Splitter {
     }
 
     /// Ends it, and gives what is to go on elsewhere to `pass`.
-    pub fn end(&mut self, mut pass: impl FnMut(String, OwnedFd)) {
+    pub fn end(&mut self, mut pass: impl FnMut(MovedSession, OwnedFd)) {
         self.stop();
         let until = Instant::now() + DEADLINE;
         while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {

@@ -49,6 +49,7 @@ use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
+use stoa_model::control::MovedSession;
 
 /// The session is over: its client has gone, or is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +163,7 @@ pub(crate) async fn serve(stream: Stream, worker: Rc<Worker>) {
 }
 
 /// Goes on with a client of another splitter, which is to end, until one of both ends it.
-pub(crate) async fn go_on(form: String, connection: OwnedFd, worker: Rc<Worker>) {
+pub(crate) async fn go_on(form: MovedSession, connection: OwnedFd, worker: Rc<Worker>) {
     let Some(session) = Session::arrive(worker.clone(), &form, connection) else { return };
     drop(form);
     let id = session.member.id;

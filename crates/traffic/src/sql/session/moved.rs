@@ -1,14 +1,14 @@
 //! A session on its way to another splitter, because this one is to end: what it is in, as text, beside the
 //! client's connection itself.
 //!
-//! Only a session at rest goes: between two statements, bound to no connection, its client plain. What the next
+//! Only a session at rest goes: between two statements, bound to no connection, nothing said by halves. What the next
 //! splitter cannot make of it ends as it would have here. The client notices nothing, and keeps its id.
 
 use super::prepared::Statements;
 use super::replay::Transcript;
 use super::{Diagnostic, Past, Pins, Session};
 use crate::sql::classify::Hint;
-use crate::sql::client::Client;
+use crate::sql::client::{Client, Layers};
 use crate::sql::errand::Departure;
 use crate::sql::lexer::Dialect;
 use crate::sql::line::Line;
@@ -19,15 +19,16 @@ use crate::sql::wire::capability::{self, Capabilities};
 use crate::sql::wire::follower::Follower;
 use crate::sql::wire::status::Status;
 use crate::sql::worker::Worker;
-use crate::stream::Stream;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::time::Instant;
+use stoa_model::control::MovedSession;
 
 /// What a session is in. The form of one version of Stoa; another one refuses what it cannot read.
 #[derive(Debug, Serialize, Deserialize)]
 struct Moved {
+    layers: Layers,
     id: u32,
     user: String,
     capabilities: u64,
@@ -56,12 +57,11 @@ pub(super) struct Prepared {
 }
 
 impl Session {
-    /// Whether another splitter could go on with it.
+    /// Whether another splitter could go on with it, if its client's connection can be passed on.
     fn may_move(&self) -> bool {
         let said_all = self.line.inbound.is_empty() && self.line.outbound.is_empty();
         let bound = self.held.is_some() || self.severed || self.is_bound() || self.transcript.is_recording();
-        let plain = matches!(self.line.stream, Client::Plain(_));
-        said_all && !bound && plain && self.statements.long() == 0 && self.member.order().is_none()
+        said_all && !bound && self.statements.long() == 0 && self.member.order().is_none()
     }
 
     /// Sends the session on its way, where it can be.
@@ -70,7 +70,11 @@ impl Session {
             return;
         }
         let Some(account) = self.worker.shared.accounts.get(self.account) else { return };
+        let client = std::mem::replace(&mut self.line.stream, Client::Nowhere);
+        // A connection that cannot be taken out of this process ends with it.
+        let Some((connection, layers)) = client.take_apart() else { return };
         let moved = Moved {
+            layers,
             id: self.member.id,
             user: account.user.clone(),
             capabilities: self.capabilities.bits(),
@@ -86,19 +90,21 @@ impl Session {
             last_statement: self.statements.last(),
             statements: self.statements.packed(),
         };
-        let Client::Plain(stream) = std::mem::replace(&mut self.line.stream, Client::Nowhere) else { return };
-        // A connection that cannot be taken out of this process ends with it.
-        if let (Ok(form), Ok(connection)) = (serde_json::to_string(&moved), stream.into_descriptor()) {
-            self.worker.see_off(Departure { form, connection });
+        if let Ok(form) = serde_json::to_string(&moved) {
+            self.worker.see_off(Departure { form: MovedSession(form), connection });
         }
     }
 
     /// The session that came as `form` with its client's connection; none where it cannot go on here.
-    pub(super) fn arrive(worker: Rc<Worker>, form: &str, connection: OwnedFd) -> Option<Box<Session>> {
-        let moved: Moved = serde_json::from_str(form)
+    pub(super) fn arrive(
+        worker: Rc<Worker>,
+        form: &MovedSession,
+        connection: OwnedFd,
+    ) -> Option<Box<Session>> {
+        let moved: Moved = serde_json::from_str(&form.0)
             .inspect_err(|error| tracing::warn!(%error, "a session of another splitter cannot be read"))
             .ok()?;
-        let stream = Stream::from_descriptor(connection)
+        let client = Client::put_together(connection, moved.layers)
             .inspect_err(|error| tracing::warn!(%error, "a client of another splitter cannot be taken over"))
             .ok()?;
         let account = worker.shared.accounts.iter().position(|account| account.user == moved.user)?;
@@ -108,7 +114,7 @@ impl Session {
         let statements = Statements::unpacked(moved.last_statement, moved.statements, &worker);
         Some(Box::new(Session {
             member,
-            line: Line::new(Client::Plain(stream)),
+            line: Line::new(client),
             account,
             capabilities,
             kind: capability::kind(capabilities),

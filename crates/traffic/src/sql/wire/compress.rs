@@ -3,6 +3,7 @@
 
 use super::packet::FULL;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// How long a compressed frame's header is: its length, its sequence number, its length before.
@@ -15,7 +16,7 @@ const ROOM: usize = 32 << 10;
 const ZLIB_LEVEL: u32 = 1;
 
 /// How bytes are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Method {
     /// Both engines.
     Zlib,

@@ -37,6 +37,7 @@ pub(crate) mod field;
 pub mod follower;
 pub mod handshake;
 pub mod packet;
+pub(crate) mod records;
 pub mod reply;
 pub mod response;
 pub mod status;

@@ -181,6 +181,16 @@ pub fn compressed(bytes: &[u8], cuts: &[usize], method: Method) -> Verdict {
     Ok(format!("{out:02x?} {}", held.len()))
 }
 
+/// What `bytes` are as records inside TLS: nobody's, as nobody has the keys. What is sealed is what is opened.
+pub fn records(bytes: &[u8], cuts: &[usize]) -> Verdict {
+    let ends = pieces(bytes.len(), cuts);
+    let opened = super::records::opened(bytes, &ends, false).map_err(|error| error.to_string())?;
+    assert_eq!(opened, bytes, "what was sealed");
+    let opened = super::records::opened(bytes, &ends, true).map_err(|error| error.to_string())?;
+    assert_eq!(opened, [0; 0], "what nobody sealed");
+    Ok("the front of a record".to_owned())
+}
+
 /// The command at the front of a buffer. Its front is read like the whole of it.
 pub fn command(bytes: &[u8], capabilities: u64) -> Verdict {
     let client = Capabilities::from_bits_truncate(capabilities);

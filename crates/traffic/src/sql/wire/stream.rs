@@ -1,5 +1,6 @@
 //! The edge: one connection, TCP or Unix, plain or inside TLS, to be read and written. It decides nothing.
 
+use super::records::Secrets;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -70,6 +71,14 @@ impl Stream {
             Socket::Tcp(stream) => host_of(stream),
             Socket::Unix(_) => "localhost".to_owned(),
         }
+    }
+
+    /// The socket and the keys of a client's connection, to go on in another process; none where something is
+    /// under way, or of an older version of TLS.
+    pub(crate) fn take_apart(self) -> Option<(Socket, Secrets)> {
+        let Stream::Accepted(stream) = self else { return None };
+        let (plain, connection) = stream.into_inner();
+        plain.read.is_empty().then_some((plain.socket, Secrets::of(connection)?))
     }
 
     /// Whether nobody on the way can listen.

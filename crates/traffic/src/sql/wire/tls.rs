@@ -44,11 +44,33 @@ impl Acceptor {
     }
 
     fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
-        let config = ServerConfig::builder_with_provider(provider())
+        let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
+        // A client goes on at another splitter with the keys it has.
+        config.enable_secret_extraction = true;
         Ok(Acceptor(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// One, and who believes it, of one cipher and version.
+    #[cfg(test)]
+    pub(crate) fn with_connector(
+        suite: rustls::SupportedCipherSuite,
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> (Self, Connector) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let acceptor = Self::new(vec![made.cert.der().clone()], key.into()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let provider = CryptoProvider { cipher_suites: vec![suite], ..aws_lc_rs::default_provider() };
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (acceptor, Connector(TlsConnector::from(Arc::new(config))))
     }
 
     /// After a client's wish for TLS. `read` is what was read behind it: the beginning of the client's hello.
