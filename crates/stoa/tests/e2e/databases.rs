@@ -200,10 +200,8 @@ fn a_site_changes_to_tls_and_back_under_writes() {
     }
     let written = writers.end();
     assert_eq!(written.stale, Vec::<u64>::new(), "own writes that were not seen");
-    // Both splitters are restarted each time, and close a session between two statements; no server refuses any.
-    let closed = |why: &&String| why.contains("connection closed") || why.contains("reset by peer");
-    assert!(written.failed.iter().all(|why| closed(&why)), "{:?}", written.failed);
-    assert!(written.failed.len() <= 2 * 2 * WRITERS as usize, "{:?}", written.failed);
+    // Both splitters are restarted each time, and their clients go on at the other one.
+    assert_eq!(written.failed, Vec::<String>::new());
     site.settles();
     let own = ledger(&site, &primary(&site));
     assert!(written.acknowledged.iter().all(|id| own.contains(id)), "{}", site.story());
