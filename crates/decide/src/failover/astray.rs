@@ -22,6 +22,8 @@ const MENDED_FOR: Millis = Millis::from_secs(20);
 const SEEN_WITHIN: Millis = Millis::from_secs(5);
 /// Replicas are asked again within this time after their primary ended.
 const ANSWER_WITHIN: Millis = Millis::from_secs(2);
+/// A replica that can follows a new primary within this time.
+const FOLLOWS_WITHIN: Millis = Millis::from_secs(5);
 /// One that was well for this long after it was made anew is as good as any.
 const WELL_FOR: Millis = Millis::from_secs(600);
 
@@ -166,6 +168,20 @@ fn make_anew(plan: &mut Planner<'_>, id: InstanceId, primary: &DatabaseStatus, b
     cluster.astray.insert(id, Astray { term, beyond, cure: Cure::Rebuild, because });
 }
 
+/// After a change of primary its writes wait for a replica that follows it: reading the former one's log, removing
+/// its data and cloning it take the same processors and the same disk.
+fn others_come_first(plan: &Planner<'_>, id: InstanceId) -> bool {
+    let changed = plan.roster.database.changed.as_ref();
+    let lately = changed.is_some_and(|change| plan.input.now.since(change.at) < FOLLOWS_WITHIN);
+    let Some((leader, status)) = leader_status(plan).filter(|_| lately) else { return false };
+    let follows = |other: &InstanceId| {
+        let astray = plan.roster.database.astray.contains_key(other);
+        *other != id && *other != leader && !astray && plan.sight().is_healthy(*other)
+    };
+    let waits = status.semi_sync.enabled && status.semi_sync.acknowledging == 0;
+    waits && plan.staying(Tier::Database).iter().any(follows)
+}
+
 fn cure(plan: &mut Planner<'_>, id: InstanceId) {
     let Some(astray) = plan.roster.database.astray.get(&id).cloned() else { return };
     let cure = cure_of(plan, id, &astray);
@@ -186,6 +202,12 @@ fn cure(plan: &mut Planner<'_>, id: InstanceId) {
     }
     if *plan.sight().data(id) == DataState::Absent && plan.sight().busy_with(id).is_none() {
         plan.roster.database.astray.remove(&id);
+    } else if others_come_first(plan, id) {
+        plan.wait(
+            WaitKind::Progress,
+            id,
+            "writes are acknowledged by another replica, then it is looked after",
+        );
     } else if !saved {
         let (beyond, term) = (astray.beyond, astray.term);
         let because = format!("{id} may have what no other server has: {}", astray.because);

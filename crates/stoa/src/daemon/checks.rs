@@ -147,6 +147,7 @@ impl Checks {
     /// Asks now and waits for the answer, because something was done to it: what was heard before is no
     /// longer true.
     pub(crate) async fn ask_now(&self, id: InstanceId) {
+        self.shared.state().data.remove(&id);
         self.shared.monitor.keep(|other| other != id);
         if let Some(subject) = self.shared.processes.subject(id) {
             ask(self.shared.clone(), subject).await;

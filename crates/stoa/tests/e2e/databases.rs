@@ -1,11 +1,12 @@
 //! A database under writes: on MySQL, where there is one, its primary is killed and handed over; one changes to
-//! TLS and back.
+//! TLS and back; one of its servers has data that no start mends.
 
 use crate::site::TestSite;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -161,6 +162,27 @@ fn a_site_on_mysql_keeps_what_it_acknowledged_when_its_primary_goes() {
     site.ok(&["down", "--yes"]);
     site.ok(&["up", "--yes"]);
     assert_eq!(ledger(&site, &primary(&site)), own, "what was there before the site was down");
+}
+
+#[test]
+fn a_server_whose_data_no_start_mends_is_made_anew_once() {
+    let site = TestSite::python("[database]\nreplicas = 1\nmemory = \"64MB\"\n");
+    site.ok(&["up", "--yes"]);
+    site.settles();
+    site.ok(&["db", "shell", "--", "-e", "CREATE TABLE ledger (id BIGINT UNSIGNED PRIMARY KEY)"]);
+    site.ok(&["db", "shell", "--", "-e", "INSERT INTO ledger VALUES (7)"]);
+    let broken = if primary(&site) == "database-1" { "database-2" } else { "database-1" };
+    let pages = site.state().join("data").join(broken).join("ibdata1");
+    let file = std::fs::OpenOptions::new().write(true).open(pages).unwrap();
+    file.write_all_at(&vec![0xA5; 1 << 20], 0).unwrap();
+    site.kill(site.pid(broken).unwrap(), "-KILL");
+    let told = || site.ok(&["events", "-n", "1000"]);
+    site.wait("it is cloned", SOON, || told().contains(&format!("{broken} has the data of")));
+    site.settles();
+    assert_eq!(ledger(&site, broken), [7].into());
+    let told = told();
+    assert_eq!(told.matches("discard begins").count(), 1, "{told}");
+    assert!(told.contains("5 times in a row"), "{told}");
 }
 
 #[test]
