@@ -110,10 +110,11 @@ fn every_session_is_told_what_its_twin_is_told() {
     twins(std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos().into());
 }
 
-/// Another session's error was told: a statement was prepared on a server whose connection had it.
+/// Another session's error was told: a statement was prepared on a server whose connection had it. A text was read
+/// in another character set than that it was prepared in.
 #[test]
-fn a_story_that_once_went_wrong() {
-    twins(646_929_669);
+fn stories_that_once_went_wrong() {
+    [646_929_669, 845_706_769].into_iter().for_each(twins);
 }
 
 #[allow(clippy::print_stdout, reason = "a story that fails is told by its seed")]

@@ -148,10 +148,10 @@ fn whoever_leaves_or_is_killed_while_its_statement_waits_waits_no_more() {
     splitter.report_until(|report| waiting(report) == (1, 0, 0));
     // For one of the few connections there may be.
     splitter.routes(3, Some(cluster.primary()), &[]);
-    let mut holder = splitter.connect();
+    // A login may need a connection too.
+    let (mut holder, mut leaver) = (splitter.connect(), Classic::log_in(&splitter));
     holder.exec("BEGIN");
     holder.exec("INSERT INTO t VALUES (4)");
-    let mut leaver = Classic::log_in(&splitter);
     leaver.send(0, b"\x03INSERT INTO t VALUES (5)");
     splitter.report_until(|report| waiting(report) == (3, 0, 1));
     drop(leaver);

@@ -81,6 +81,40 @@ fn clients_at_rest_go_on_with_all_they_have() {
     }
 }
 
+#[test]
+fn a_statement_means_what_it_meant_when_it_was_prepared() {
+    for engine in engines() {
+        let cluster = Cluster::start_of(engine);
+        let mut pair = [1, 2].map(|place| splitter(&cluster, place, 1, DEADLINE));
+        let mut client = pair[0].connect();
+        for schema in ["shop", "other"] {
+            client.exec(&format!("CREATE TABLE {schema}.t (v VARCHAR(20))"));
+            client.exec(&format!("INSERT INTO {schema}.t VALUES ('{schema}')"));
+        }
+        cluster.caught_up();
+        let read = "SELECT CONCAT(v, \"-\", ?, LENGTH('ü')) FROM t";
+        let write = "INSERT INTO t VALUES (?)";
+        let both = |client: &mut Session, value: &str| {
+            let read = client.prepared::<String>(read, vec![Value::from("x")]);
+            client.prepared::<u8>(write, vec![Value::from(value)]);
+            read
+        };
+        assert_eq!(both(&mut client, "one"), ["shop-x2"]);
+        client.exec("DELETE FROM t WHERE v = 'one'");
+        client.exec("USE other");
+        client.exec("SET sql_mode = 'ANSI_QUOTES'");
+        client.exec("SET NAMES latin1");
+        // On connections that know nothing of it.
+        Splitter::replace(&mut pair);
+        assert_eq!(both(&mut client, "two"), ["shop-x2"], "{engine:?}");
+        let told =
+            client.one::<String>("SELECT CONCAT_WS(' ', DATABASE(), @@sql_mode, @@character_set_client)");
+        assert_eq!(told, "other ANSI_QUOTES latin1");
+        assert_eq!(client.one::<String>("SELECT GROUP_CONCAT(v) FROM t"), "other");
+        assert_eq!(client.one::<i64>("SELECT COUNT(*) FROM shop.t WHERE v = 'two'"), 1);
+    }
+}
+
 fn values(text: &str, number: i32) -> Vec<Value> {
     vec![Value::from(text), Value::from(number)]
 }

@@ -153,7 +153,7 @@ async fn identify(link: &mut Link) -> Result<Identity, OpenError> {
         autocommit: true,
     };
     let mut mode = Vec::new();
-    link.ask("SELECT CONCAT(@@global.autocommit, @@global.sql_mode)", |row| {
+    link.ask("SELECT CONCAT(IF(@@global.autocommit, 1, 0), @@global.sql_mode)", |row| {
         mode.extend_from_slice(text_of(row).unwrap_or_default());
     })
     .await?;

@@ -65,6 +65,15 @@ pub(crate) enum Path {
     None,
 }
 
+/// Statements that bring a connection into another state.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Way {
+    /// A `SET`; empty for none.
+    pub(crate) set: Vec<u8>,
+    /// The schema for a `COM_INIT_DB`.
+    pub(crate) schema: Option<Box<[u8]>>,
+}
+
 /// A value cannot be carried; the session keeps its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unmovable;
@@ -164,6 +173,43 @@ impl State {
             }
         }
         Path::Steps { reset, set: sql.len() > start, schema }
+    }
+
+    /// The ways to where a text is read as in `other`, and back: its schema, character sets and SQL mode, which is
+    /// `default_mode` where a session has never set it. None where the connection would have to begin anew.
+    pub(crate) fn detour(&self, other: &State, default_mode: &str, mysql: bool) -> Option<[Way; 2]> {
+        const MODE: &[u8] = b"sql_mode";
+        let reads = |name: &[u8]| name.starts_with(b"character_set_") || name.starts_with(b"collation_");
+        let (mut here, mut there) = (self.clone(), self.clone());
+        if !other.schema.is_empty() {
+            there.schema = other.schema.clone();
+        }
+        there.names = other.names.clone();
+        there.variables.retain(|(name, _)| !reads(name));
+        there.variables.extend(other.variables.iter().filter(|(name, _)| reads(name)).cloned());
+        there.variables.sort();
+        if self.variable(MODE) != other.variable(MODE) {
+            let default = literal(MODE, default_mode.as_bytes())?;
+            here.set_literal(MODE, self.variable(MODE).unwrap_or(&default));
+            there.set_literal(MODE, other.variable(MODE).unwrap_or(&default));
+        }
+        Some([there.way_from(&here, mysql)?, here.way_from(&there, mysql)?])
+    }
+
+    fn set_literal(&mut self, name: &[u8], literal: &[u8]) {
+        self.variables.retain(|(known, _)| **known != *name);
+        self.variables.push((name.into(), literal.into()));
+        self.variables.sort();
+    }
+
+    fn way_from(&self, from: &State, mysql: bool) -> Option<Way> {
+        let mut set = Vec::new();
+        match self.path(&From::Known(from), mysql, &mut set) {
+            Path::Steps { reset: false, schema, .. } => {
+                Some(Way { set, schema: schema.then(|| self.schema.clone()) })
+            }
+            Path::Steps { .. } | Path::None => None,
+        }
     }
 
     /// Whether setting variables is enough: none is to go back to what the server begins with.
@@ -279,5 +325,41 @@ mod tests {
         }
         assert_eq!(plain.with_variable(b"time_zone", b"a\\b"), Err(Unmovable));
         assert_eq!(set(&plain, "lc_time_names", "it's").variable(b"lc_time_names"), Some(&b"'it''s'"[..]));
+    }
+
+    #[test]
+    fn a_text_is_read_where_it_was_prepared_and_the_session_comes_back() {
+        let plain = State::new(b"shop", b"utf8mb4");
+        let way = |set: &str, schema: &str| Way {
+            set: set.as_bytes().to_vec(),
+            schema: (!schema.is_empty()).then(|| schema.as_bytes().into()),
+        };
+        let latin = plain.with_schema(b"other").with_names(b"latin1");
+        let ansi = set(&plain, "sql_mode", "ANSI_QUOTES");
+        let zone = set(&plain, "time_zone", "+02:00");
+        let none = [Way::default(), Way::default()];
+        // The session, where it prepared, and the ways.
+        let cases = [
+            (&zone, &plain, none.clone()),
+            (&plain, &zone, none),
+            (&latin, &plain, [way("SET NAMES utf8mb4", "shop"), way("SET NAMES latin1", "other")]),
+            (
+                &ansi,
+                &plain,
+                [way("SET SESSION sql_mode='STRICT'", ""), way("SET SESSION sql_mode='ANSI_QUOTES'", "")],
+            ),
+            (
+                &plain,
+                &ansi,
+                [way("SET SESSION sql_mode='ANSI_QUOTES'", ""), way("SET SESSION sql_mode='STRICT'", "")],
+            ),
+        ];
+        for (session, prepared, ways) in cases {
+            assert_eq!(session.detour(prepared, "STRICT", false), Some(ways), "{session:?} {prepared:?}");
+        }
+        // Nothing leads back out of a schema, nor to what a variable was before it was set.
+        assert_eq!(State::new(b"", b"utf8mb4").detour(&plain, "STRICT", false), None);
+        let odd = set(&plain, "character_set_results", "");
+        assert_eq!(plain.detour(&odd, "STRICT", false), None);
     }
 }

@@ -8,10 +8,12 @@ use super::exchange::{Expect, Fault};
 use super::moved::Prepared;
 use super::perform::{self, Work};
 use super::{Over, Session};
+use crate::sql::backend::Link;
 use crate::sql::classify::Statement;
 use crate::sql::digest::Digest;
 use crate::sql::lexer::Dialect;
 use crate::sql::placed::{Placed, Text};
+use crate::sql::state::Way;
 use crate::sql::wire::capability::Capabilities;
 use crate::sql::wire::execution::Execution;
 use crate::sql::wire::packet::{self, HEADER, Header, Passage};
@@ -188,16 +190,27 @@ impl Session {
         let (Some(held), Some(known)) = (&mut self.held, self.statements.get_mut(number)) else {
             return Err(Fault::Lost);
         };
+        let mut ways = [Way::default(), Way::default()];
         if !Rc::ptr_eq(&known.text.state, &self.state) {
-            // It is prepared as the session would now: whoever had it prepared then does not share it.
-            known.text = self.worker.texts.share(&known.text.sql, &self.state);
-            if held.backend.placed(&known.text, number).is_some() {
-                return Ok(());
+            // Its names and literals mean what they meant when the session prepared it.
+            let shared = &self.worker.shared;
+            let mode = shared.identity.get().map_or("", |identity| &identity.sql_mode);
+            if let Some(detour) = self.state.detour(&known.text.state, mode, shared.is_mysql()) {
+                ways = detour;
+            } else {
+                // It is prepared as the session would now: whoever had it prepared then does not share it.
+                known.text = self.worker.texts.share(&known.text.sql, &self.state);
+                if held.backend.placed(&known.text, number).is_some() {
+                    return Ok(());
+                }
             }
         }
-        let payload = [&[0x16], &*known.text.sql].concat();
-        packet::put(&mut held.backend.link.line.outbound, 0, &payload);
-        self.expects.push(Expect::Prepare(known.text.clone()));
+        let [there, back] = ways;
+        let (link, expects) = (&mut held.backend.link, &mut self.expects);
+        go(link, expects, &there);
+        packet::put(&mut link.line.outbound, 0, &[&[0x16], &*known.text.sql].concat());
+        expects.push(Expect::Prepare(known.text.clone()));
+        go(link, expects, &back);
         Ok(())
     }
 
@@ -393,6 +406,18 @@ impl Session {
     /// Whether a prepared statement is one that gives rows to read.
     pub(super) fn verdict_of(&self, number: u32) -> Option<(Statement, Digest)> {
         self.statements.get(number).map(|known| (known.verdict, known.digest))
+    }
+}
+
+/// Sends what leads to another state.
+fn go(link: &mut Link, expects: &mut Vec<Expect>, way: &Way) {
+    if !way.set.is_empty() {
+        link.put(0x03, &way.set);
+        expects.push(Expect::Set);
+    }
+    if let Some(schema) = &way.schema {
+        link.put(0x02, schema);
+        expects.push(Expect::Schema);
     }
 }
 
