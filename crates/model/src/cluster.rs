@@ -178,6 +178,13 @@ pub struct Broken {
     pub last: Time,
 }
 
+impl Broken {
+    /// One that was never made anew.
+    pub fn fresh(now: Time) -> Self {
+        Broken { since: None, seen: now, rebuilds: 0, last: now }
+    }
+}
+
 /// What is to become of a server that went astray.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

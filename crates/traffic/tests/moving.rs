@@ -209,6 +209,18 @@ fn encrypted_and_compressed_clients_go_on() {
 }
 
 #[test]
+fn a_session_that_comes_before_the_routes_waits_for_them() {
+    let cluster = Cluster::start();
+    let accounts = vec![Account { user: USER.into(), password: Password::new(PASSWORD), schema: None }];
+    let waits = Splitter::at(2, Settings::default(), 1, accounts);
+    let mut pair = [splitter(&cluster, 1, 1, DEADLINE), waits];
+    let mut client = pair[0].connect();
+    Splitter::replace(&mut pair);
+    pair[1].routes(1, Some(cluster.primary()), &[]);
+    assert_eq!(client.one::<i32>("SELECT 7"), 7);
+}
+
+#[test]
 fn a_session_that_nobody_takes_ends_with_its_splitter() {
     let cluster = Cluster::start();
     let mut splitter = splitter(&cluster, 1, 1, DEADLINE);

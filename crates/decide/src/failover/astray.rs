@@ -121,8 +121,7 @@ fn broken(plan: &mut Planner<'_>, id: InstanceId, primary: &DatabaseStatus) {
         }
         _ => return,
     };
-    let fresh = Broken { since: None, seen: now, rebuilds: 0, last: now };
-    let broken = plan.roster.database.broken.entry(id).or_insert(fresh);
+    let broken = plan.roster.database.broken.entry(id).or_insert(Broken::fresh(now));
     if now.since(broken.seen) > SEEN_WITHIN {
         broken.seen = now;
     }
@@ -153,8 +152,7 @@ fn ruined(plan: &mut Planner<'_>, id: InstanceId, primary: &DatabaseStatus) {
 fn make_anew(plan: &mut Planner<'_>, id: InstanceId, primary: &DatabaseStatus, because: String) {
     let (now, term) = (plan.input.now, plan.roster.term);
     let cluster = &mut plan.roster.database;
-    let fresh = Broken { since: None, seen: now, rebuilds: 0, last: now };
-    let broken = cluster.broken.entry(id).or_insert(fresh);
+    let broken = cluster.broken.entry(id).or_insert(Broken::fresh(now));
     let pause = Millis(backoff::after_failures(broken.rebuilds).0 * u64::from(broken.rebuilds.min(20)));
     if broken.rebuilds > 0 && now.since(broken.last) < pause {
         return;

@@ -4,13 +4,11 @@
 //! Holds nothing beyond a link: a session that nobody takes ends, and a splitter that gets no answer tells its
 //! client so. Never reads what a session is in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use stoa_model::control::{
-    KillAnswer, KillOrder, KillOutcome, MovedSession, Report, SqlReport, splitter_place,
-};
-use stoa_model::{InstanceId, Tier};
+use stoa_model::control::{KillAnswer, KillOrder, KillOutcome, MovedSession, Report, splitter_place};
+use stoa_model::{Generation, InstanceId, Tier};
 use tokio::sync::mpsc;
 
 /// The most that waits for one role: it takes it at once, or it hangs.
@@ -41,15 +39,15 @@ pub(super) struct Between(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     links: BTreeMap<InstanceId, Link>,
-    /// How many have not answered yet, by who asked and their number for it.
-    asked: BTreeMap<(u8, u64), usize>,
+    /// Who asked, their number for it, and how many have not answered yet; the oldest first.
+    asked: VecDeque<((u8, u64), usize)>,
 }
 
 #[derive(Debug)]
 struct Link {
     sender: mpsc::Sender<Passed>,
-    draining: bool,
-    sessions: u32,
+    /// How many sessions it has; none where it was not heard to serve yet, or is to end.
+    sessions: Option<u32>,
 }
 
 impl Between {
@@ -57,7 +55,7 @@ impl Between {
     pub(super) fn open(&self, role: InstanceId) -> mpsc::Receiver<Passed> {
         let (sender, passed) = mpsc::channel(WAITING);
         if role.tier == Tier::Splitter {
-            self.state().links.insert(role, Link { sender, draining: false, sessions: 0 });
+            self.state().links.insert(role, Link { sender, sessions: None });
         }
         passed
     }
@@ -65,9 +63,12 @@ impl Between {
     /// Takes out of a splitter's report what is for another, and passes it on. The connections are those of the
     /// sessions that are to go on elsewhere, in their order.
     pub(super) fn pass(&self, asker: InstanceId, report: &mut Report, connections: Vec<OwnedFd>) {
+        let serves = report.serving > Generation(0);
         let Some(sql) = &mut report.sql else { return };
         let mut state = self.state();
-        state.note(asker, sql);
+        if let Some(link) = state.links.get_mut(&asker) {
+            link.sessions = (serves && !sql.draining).then_some(sql.sessions);
+        }
         for (form, connection) in std::mem::take(&mut sql.moving).into_iter().zip(connections) {
             state.move_session(asker, Passed::Session { form, connection });
         }
@@ -85,23 +86,15 @@ impl Between {
 }
 
 impl State {
-    fn note(&mut self, role: InstanceId, sql: &SqlReport) {
-        if let Some(link) = self.links.get_mut(&role) {
-            (link.draining, link.sessions) = (sql.draining, sql.sessions);
-        }
-    }
-
-    /// To the one with the fewest sessions of those that are not to end themselves.
+    /// To the one with the fewest sessions of those that serve and are not to end themselves.
     fn move_session(&mut self, from: InstanceId, session: Passed) {
-        let stays = |(role, link): &(&InstanceId, &mut Link)| {
-            **role != from && !link.draining && !link.sender.is_closed()
-        };
-        let to = self.links.iter_mut().filter(stays).min_by_key(|(_, link)| link.sessions);
-        let Some((to, link)) = to else {
+        let open = self.links.iter_mut().filter(|(role, link)| **role != from && !link.sender.is_closed());
+        let serving = open.filter_map(|(role, link)| Some((role, &link.sender, link.sessions.as_mut()?)));
+        let Some((to, sender, sessions)) = serving.min_by_key(|(_, _, sessions)| **sessions) else {
             return tracing::warn!("{from} is to end, and no other splitter goes on with its clients");
         };
-        match link.sender.try_send(session) {
-            Ok(()) => link.sessions += 1,
+        match sender.try_send(session) {
+            Ok(()) => *sessions += 1,
             Err(error) => tracing::warn!("{to}: {error}"),
         }
     }
@@ -114,20 +107,25 @@ impl State {
         });
         match asked.count() {
             0 => self.tell(KillAnswer { ticket, from, outcome: KillOutcome::Unknown }),
-            count => drop(self.asked.insert((from, ticket), count)),
+            count => {
+                // A splitter that was started again counts from the beginning.
+                self.asked.retain(|(key, _)| *key != (from, ticket));
+                self.asked.push_back(((from, ticket), count));
+            }
         }
         if self.asked.len() > ASKED_MAX {
-            self.asked.pop_first();
+            self.asked.pop_front();
         }
     }
 
     /// Passes on the answer of who has the session, or that of the last, that nobody has it.
     fn answer(&mut self, answer: KillAnswer) {
         let key = (answer.from, answer.ticket);
-        let Some(left) = self.asked.get_mut(&key) else { return };
+        let Some(at) = self.asked.iter().position(|(known, _)| *known == key) else { return };
+        let (_, left) = &mut self.asked[at];
         *left -= 1;
         if answer.outcome != KillOutcome::Unknown || *left == 0 {
-            self.asked.remove(&key);
+            self.asked.remove(at);
             self.tell(answer);
         }
     }
@@ -145,6 +143,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stoa_model::control::SqlReport;
 
     fn splitters<const N: usize>(between: &Between) -> [(InstanceId, mpsc::Receiver<Passed>); N] {
         std::array::from_fn(|at| {
@@ -154,7 +153,7 @@ mod tests {
     }
 
     fn report(sql: SqlReport) -> Report {
-        Report { sql: Some(sql), ..Report::default() }
+        Report { serving: Generation(1), sql: Some(sql), ..Report::default() }
     }
 
     fn asks(session: u32) -> Report {
@@ -212,8 +211,13 @@ mod tests {
     #[test]
     fn sessions_go_to_who_has_the_fewest_and_stays() {
         let between = Between::default();
-        let [(first, _to_first), (second, mut to_second), (third, mut to_third), (fourth, mut to_fourth)] =
-            splitters(&between);
+        let [
+            (first, _to_first),
+            (second, mut to_second),
+            (third, mut to_third),
+            (fourth, mut to_fourth),
+            (_silent, mut to_silent),
+        ] = splitters(&between);
         for (who, sessions, draining) in [(second, 3, false), (third, 2, false), (fourth, 0, true)] {
             let sql = SqlReport { sessions, draining, ..SqlReport::default() };
             between.pass(who, &mut report(sql), Vec::new());
@@ -230,6 +234,7 @@ mod tests {
             };
             std::iter::from_fn(|| passed.try_recv().ok()).map(form).collect::<Vec<_>>().concat()
         };
-        assert_eq!([forms(&mut to_second), forms(&mut to_third), forms(&mut to_fourth)], ["bd", "ac", ""]);
+        assert_eq!([forms(&mut to_second), forms(&mut to_third)], ["bd", "ac"]);
+        assert_eq!([forms(&mut to_fourth), forms(&mut to_silent)], ["", ""], "it ends; it was never heard");
     }
 }

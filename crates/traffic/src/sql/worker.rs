@@ -166,9 +166,13 @@ impl Worker {
         unix: tokio::net::UnixListener,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) {
-        match commands.recv().await {
-            Some(Command::Routes(table)) => self.install(&table),
-            _ => return,
+        // Nothing is accepted before there are routes.
+        loop {
+            match commands.recv().await {
+                Some(Command::Routes(table)) => break self.install(&table),
+                Some(Command::Drain) | None => return,
+                Some(command) => self.obey(command),
+            }
         }
         // These are needed as long as there is a session.
         tokio::task::spawn_local(asker::tell_position(self.clone()));
@@ -209,7 +213,7 @@ impl Worker {
     /// Passes a session on to another splitter.
     pub(crate) fn see_off(&self, departure: Departure) {
         if departure.form.0.len() > FORM_MAX {
-            return;
+            return tracing::warn!("a session has too much prepared to be passed on, and ends");
         }
         self.shared.gauges.departing.fetch_add(1, Ordering::Relaxed);
         // Received as long as the role lives.

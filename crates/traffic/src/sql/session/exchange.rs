@@ -316,7 +316,13 @@ impl Exchange<'_> {
         } else if *expect == Expect::Reset {
             self.backend.was_reset();
         } else if matches!(expect, Expect::Set | Expect::Schema) && self.progress.refused.is_none() {
-            self.backend.standing = Standing::Known(self.state.clone());
+            // Where more of them follow, it is on its way through other states.
+            let changes = |expect: &Expect| matches!(expect, Expect::Set | Expect::Schema);
+            let later = self.expects.get(self.progress.settled + 1..).unwrap_or_default();
+            self.backend.standing = match later.iter().any(changes) {
+                true => Standing::Unknown,
+                false => Standing::Known(self.state.clone()),
+            };
         }
         self.progress.settled += 1;
         self.progress.begun = false;

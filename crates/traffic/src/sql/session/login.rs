@@ -3,22 +3,19 @@
 use super::exchange::Fault;
 use super::exchange::Progress;
 use super::perform::Work;
-use super::replay::Transcript;
 use super::station::Target;
-use super::{Over, Past, Pins, Session, Statements};
-use crate::sql::classify::{Hint, classify};
+use super::{Over, Session};
+use crate::sql::classify::classify;
 use crate::sql::client::Client;
 use crate::sql::identity::Identity;
 use crate::sql::lexer::Dialect;
 use crate::sql::line::Line;
-use crate::sql::position::Position;
 use crate::sql::roll::Member;
 use crate::sql::state::State;
 use crate::sql::wire::auth::server::{DENIED, Verdict, Verifier};
 use crate::sql::wire::auth::{Nonce, Password, Plugin};
 use crate::sql::wire::capability::{self, Capabilities};
 use crate::sql::wire::compress::Method;
-use crate::sql::wire::follower::Follower;
 use crate::sql::wire::handshake::{Answer, ChangeUser, Greeting};
 use crate::sql::wire::packet::{self, LIMIT_BEFORE_LOGIN};
 use crate::sql::wire::reply;
@@ -26,7 +23,7 @@ use crate::sql::wire::response::Reply;
 use crate::sql::wire::status::{OkPacket, Status};
 use crate::sql::worker::Worker;
 use crate::stream::Stream;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -203,45 +200,9 @@ async fn begin(
     verifier: Verifier,
     account: usize,
 ) -> Result<Box<Session>, Over> {
-    let identity = identity(&worker).await?;
-    let (state, dialect) = first_state(identity, asked);
-    let state = worker.intern(state);
-    member.is(account);
+    let begins_in = first_state(identity(&worker).await?, asked);
     // Boxed: what is handed from one future to the next takes its space in both.
-    Ok(Box::new(Session {
-        member,
-        line,
-        account,
-        capabilities: asked.capabilities,
-        kind: capability::kind(asked.capabilities),
-        verifier,
-        follower: Follower::new(asked.capabilities),
-        initial: state.clone(),
-        state,
-        dialect,
-        initial_dialect: dialect,
-        hint: Hint::default(),
-        status: Status::AUTOCOMMIT,
-        pins: Pins::default(),
-        held: None,
-        severed: false,
-        homes: [None, None],
-        last: Weak::new(),
-        past: Past::default(),
-        unshared: false,
-        diagnostics: Vec::new(),
-        prime: false,
-        told: None,
-        written: Position::default(),
-        need: Position::default(),
-        statements: Statements::default(),
-        transcript: Transcript::default(),
-        clock: Instant::now(),
-        moves: false,
-        consumed: false,
-        expects: Vec::new(),
-        worker,
-    }))
+    Ok(Box::new(Session::new(worker, member, line, account, (asked.capabilities, verifier), begins_in)))
 }
 
 fn first_state(identity: &Identity, asked: &Asked) -> (State, Dialect) {

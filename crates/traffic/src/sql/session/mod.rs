@@ -32,7 +32,7 @@ use super::position::Position;
 use super::roll::{End, Member};
 use super::state::State;
 use super::wire::auth::server::Verifier;
-use super::wire::capability::Capabilities;
+use super::wire::capability::{self, Capabilities};
 use super::wire::follower::Follower;
 use super::wire::status::Status;
 use super::wire::{packet, reply};
@@ -174,6 +174,53 @@ pub(crate) async fn go_on(form: MovedSession, connection: OwnedFd, worker: Rc<Wo
 }
 
 impl Session {
+    /// As after its login: what it has agreed on with its client, and what it begins in.
+    fn new(
+        worker: Rc<Worker>,
+        member: Member,
+        line: Line<Client>,
+        account: usize,
+        (capabilities, verifier): (Capabilities, Verifier),
+        (state, dialect): (State, Dialect),
+    ) -> Self {
+        let state = worker.intern(state);
+        member.is(account);
+        Session {
+            member,
+            line,
+            account,
+            capabilities,
+            kind: capability::kind(capabilities),
+            verifier,
+            follower: Follower::new(capabilities),
+            initial: state.clone(),
+            state,
+            dialect,
+            initial_dialect: dialect,
+            hint: Hint::default(),
+            status: Status::AUTOCOMMIT,
+            pins: Pins::default(),
+            held: None,
+            severed: false,
+            homes: [None, None],
+            last: Weak::new(),
+            past: Past::default(),
+            unshared: false,
+            diagnostics: Vec::new(),
+            prime: false,
+            told: None,
+            written: Position::default(),
+            need: Position::default(),
+            statements: Statements::default(),
+            transcript: Transcript::default(),
+            clock: Instant::now(),
+            moves: false,
+            consumed: false,
+            expects: Vec::new(),
+            worker,
+        }
+    }
+
     async fn live(mut self: Box<Self>) {
         // The client has gone, or is told by the end of the connection, or goes on elsewhere.
         let Over = self.run().await;

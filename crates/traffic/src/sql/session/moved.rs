@@ -5,8 +5,7 @@
 //! splitter cannot make of it ends as it would have here. The client notices nothing, and keeps its id.
 
 use super::prepared::Statements;
-use super::replay::Transcript;
-use super::{Diagnostic, Past, Pins, Session};
+use super::{Diagnostic, Past, Session};
 use crate::sql::classify::Hint;
 use crate::sql::client::{Client, Layers};
 use crate::sql::errand::Departure;
@@ -15,14 +14,12 @@ use crate::sql::line::Line;
 use crate::sql::position::Position;
 use crate::sql::state::State;
 use crate::sql::wire::auth::server::Verifier;
-use crate::sql::wire::capability::{self, Capabilities};
-use crate::sql::wire::follower::Follower;
+use crate::sql::wire::capability::Capabilities;
 use crate::sql::wire::status::Status;
 use crate::sql::worker::Worker;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
-use std::rc::{Rc, Weak};
-use std::time::Instant;
+use std::rc::Rc;
 use stoa_model::control::MovedSession;
 
 /// What a session is in. The form of one version of Stoa; another one refuses what it cannot read.
@@ -107,44 +104,28 @@ impl Session {
         let client = Client::put_together(connection, moved.layers)
             .inspect_err(|error| tracing::warn!(%error, "a client of another splitter cannot be taken over"))
             .ok()?;
-        let account = worker.shared.accounts.iter().position(|account| account.user == moved.user)?;
-        let capabilities = Capabilities::from_bits_retain(moved.capabilities);
+        let Some(account) = worker.shared.accounts.iter().position(|account| account.user == moved.user)
+        else {
+            tracing::warn!(user = %moved.user, "nobody of this name may log in here: a moved session ends");
+            return None;
+        };
+        // Two clients with one id: the other one was here first.
         let member = worker.roll.join_as(moved.id)?;
-        member.is(account);
+        let agreed = (Capabilities::from_bits_retain(moved.capabilities), moved.verifier);
         let statements = Statements::unpacked(moved.last_statement, moved.statements, &worker);
+        let state = worker.intern(moved.now.0);
+        let begun = Session::new(worker, member, Line::new(client), account, agreed, moved.initial);
         Some(Box::new(Session {
-            member,
-            line: Line::new(client),
-            account,
-            capabilities,
-            kind: capability::kind(capabilities),
-            verifier: moved.verifier,
-            follower: Follower::new(capabilities),
-            initial: worker.intern(moved.initial.0),
-            state: worker.intern(moved.now.0),
+            state,
             dialect: moved.now.1,
-            initial_dialect: moved.initial.1,
             hint: moved.hint,
             status: Status::from_bits_retain(moved.status),
-            pins: Pins::default(),
-            held: None,
-            severed: false,
-            homes: [None, None],
-            last: Weak::new(),
             past: moved.past,
             unshared: moved.unshared,
             diagnostics: moved.diagnostics,
-            prime: false,
-            told: None,
             written: moved.written,
-            need: Position::default(),
             statements,
-            transcript: Transcript::default(),
-            clock: Instant::now(),
-            moves: false,
-            consumed: false,
-            expects: Vec::new(),
-            worker,
+            ..begun
         }))
     }
 }

@@ -116,29 +116,6 @@ fn direction((records, secrets): (u64, ConnectionTrafficSecrets)) -> Option<(Cip
     Some((cipher, Direction { records, key: key.as_ref().to_vec(), iv }))
 }
 
-/// What is opened of `bytes` that arrive in these pieces; `sealed` before, where they are plain. For
-/// [`super::proving`], with keys that everybody knows.
-pub(super) fn opened(bytes: &[u8], ends: &[usize], sealed: bool) -> io::Result<Vec<u8>> {
-    let direction = Direction { records: 0, key: vec![7; 16], iv: [9; NONCE_LEN] };
-    let secrets = Secrets { cipher: Cipher::Aes128, sent: direction.clone(), received: direction };
-    let mut records = Records::new((), secrets)?;
-    if !sealed {
-        for piece in bytes.chunks(ends.first().copied().unwrap_or(0).clamp(1, PLAIN_MAX)) {
-            records.seal(APPLICATION_DATA, piece)?;
-        }
-    }
-    let came = if sealed { bytes.to_vec() } else { std::mem::take(&mut records.out) };
-    let (mut opened, mut from) = (Vec::new(), 0);
-    for to in ends.iter().map(|end| (*end).min(came.len())).chain([came.len()]) {
-        records.sealed.extend_from_slice(came.get(from..to).unwrap_or_default());
-        from = to;
-        while records.open()? {
-            opened.append(&mut records.plain);
-        }
-    }
-    Ok(opened)
-}
-
 impl Direction {
     fn key(&self, algorithm: &'static Algorithm) -> io::Result<LessSafeKey> {
         let key =
@@ -304,6 +281,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Records<S> {
         ready!(this.poll_drain(cx))?;
         Pin::new(&mut this.socket).poll_shutdown(cx)
     }
+}
+
+/// What is opened of `bytes` that arrive in these pieces; `sealed` before, where they are plain. For
+/// [`super::proving`], with keys that everybody knows.
+pub(super) fn opened(bytes: &[u8], ends: &[usize], sealed: bool) -> io::Result<Vec<u8>> {
+    let direction = Direction { records: 0, key: vec![7; 16], iv: [9; NONCE_LEN] };
+    let secrets = Secrets { cipher: Cipher::Aes128, sent: direction.clone(), received: direction };
+    let mut records = Records::new((), secrets)?;
+    if !sealed {
+        for piece in bytes.chunks(ends.first().copied().unwrap_or(0).clamp(1, PLAIN_MAX)) {
+            records.seal(APPLICATION_DATA, piece)?;
+        }
+    }
+    let came = if sealed { bytes.to_vec() } else { std::mem::take(&mut records.out) };
+    let (mut opened, mut from) = (Vec::new(), 0);
+    for to in ends.iter().map(|end| (*end).min(came.len())).chain([came.len()]) {
+        records.sealed.extend_from_slice(came.get(from..to).unwrap_or_default());
+        from = to;
+        while records.open()? {
+            opened.append(&mut records.plain);
+        }
+    }
+    Ok(opened)
 }
 
 #[cfg(test)]
