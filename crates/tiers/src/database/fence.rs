@@ -37,6 +37,8 @@ pub(super) async fn make_read_only(
     if read_only == Some(1) {
         return Ok(());
     }
+    // MySQL's may have been lifted for the daemon alone.
+    let applications_are_out: Option<u8> = client.first(verb, "SELECT @@global.read_only").await?;
     {
         let mut setting = pin!(client.run(verb, client.words().refuse_writes));
         match tokio::time::timeout(PATIENCE, &mut setting).await {
@@ -46,6 +48,9 @@ pub(super) async fn make_read_only(
                 setting.await?;
             }
         }
+    }
+    if applications_are_out == Some(1) {
+        return Ok(());
     }
     // A transaction that is still open could not be committed any more; its end is told at once.
     end_foreign(client, verb).await

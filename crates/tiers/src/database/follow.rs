@@ -1,10 +1,10 @@
 //! Makes a server a replica of the primary of a term.
 
-use super::accounts::{REPLICATION, literal};
+use super::accounts::{ADMIN, REPLICATION, literal};
 use super::client::{Client, column, number};
 use super::fence::make_read_only;
-use super::promote::apply_received;
 use super::semi_sync::{self, Side};
+use super::sessions::end_foreign;
 use super::term::{enter, leave};
 use super::{DatabaseError, Server};
 use mysql_async::Row;
@@ -18,6 +18,9 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A replica that can connect has done so by then.
 const BEGINS: Duration = Duration::from_secs(1);
+
+/// Applying that is not to be stopped for this long may be held up by somebody's locks.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How it gets on is looked at this often.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -48,19 +51,45 @@ pub async fn follow(server: &Server<'_>, primary: Source<'_>, term: Term) -> Res
     if status.as_ref().is_some_and(|row| aims(&client, row, (*address, primary.tls)) && both_run(row)) {
         return leave(server, client, verb).await;
     }
-    if status.is_some_and(|row| column(&row, words.applying) == "Yes") {
-        // What it has received it may have acknowledged, and a change of the primary throws it away.
-        client.run(verb, words.stop_receiving).await?;
-        apply_received(&mut client, verb).await?;
+    let keeps = status.as_ref().is_some_and(|row| keeps_received(&client, row));
+    match keeps {
+        true => client.run(verb, words.stop_receiving).await?,
+        false => stop_replicating(server, &mut client, verb).await?,
     }
-    client.run(verb, words.stop_replicating).await?;
     if client.engine() == DatabaseEngine::Mariadb {
         stand_where_it_is(&mut client, verb).await?;
     }
-    let change = change(server, *address, primary.tls);
+    let change = change(server, *address, primary.tls, keeps);
     client.run(verb, change).await?;
     client.run(verb, words.start_replicating).await?;
     leave(server, client, verb).await
+}
+
+/// Whether the primary can be changed while what was received is applied. The writes of the new primary may wait
+/// for this very replica, and one that has just come back has minutes to apply. MySQL's goes on applying; MariaDB's
+/// throws away what it has not applied, and gets it anew: until it has, nobody counts on it, and the new primary,
+/// which has all of it, is started again rather than followed.
+fn keeps_received(client: &Client, row: &Row) -> bool {
+    client.engine() == DatabaseEngine::Mysql
+        && column(row, client.words().applying) == "Yes"
+        && number(row, "Auto_Position") == Some(1)
+}
+
+/// It ends what it is in the midst of applying first; whoever holds that up is ended.
+async fn stop_replicating(
+    server: &Server<'_>,
+    client: &mut Client,
+    verb: &'static str,
+) -> Result<(), DatabaseError> {
+    let mut stopping = std::pin::pin!(client.run(verb, client.words().stop_replicating));
+    loop {
+        if let Ok(stopped) = tokio::time::timeout(PATIENCE, &mut stopping).await {
+            return stopped;
+        }
+        let mut other = Client::connect(server, ADMIN, server.credentials.admin(), TIMEOUT).await?;
+        end_foreign(&mut other, verb).await?;
+        other.close().await;
+    }
 }
 
 /// How it replicates, once a replica that was told of this primary a moment ago, by whoever was interrupted then,
@@ -109,8 +138,9 @@ async fn stand_where_it_is(client: &mut Client, verb: &'static str) -> Result<()
 }
 
 /// The statement that names the primary. It holds a password. Inside TLS nothing is believed but the certificate
-/// of the site's own servers; whose name stands in it does not matter then.
-fn change(server: &Server<'_>, primary: SocketAddr, tls: bool) -> String {
+/// of the site's own servers; whose name stands in it does not matter then. With `keeps`, it is one that a server of
+/// MySQL takes while it applies.
+fn change(server: &Server<'_>, primary: SocketAddr, tls: bool, keeps: bool) -> String {
     let (host, port) = (literal(&primary.ip().to_string()), primary.port());
     let (user, password) = (literal(REPLICATION), literal(server.credentials.replication()));
     // MySQL's server calls a source what MariaDB's calls a master.
@@ -127,6 +157,7 @@ fn change(server: &Server<'_>, primary: SocketAddr, tls: bool) -> String {
     };
     let own = match server.spec.engine {
         DatabaseEngine::Mariadb => "MASTER_USE_GTID = slave_pos",
+        DatabaseEngine::Mysql if keeps => "SOURCE_RETRY_COUNT = 0, GET_SOURCE_PUBLIC_KEY = 1",
         // Without the key, a password whose digest the primary does not hold in its memory is not taken over
         // a connection that is not encrypted. A retry count of 0 is for ever.
         DatabaseEngine::Mysql => {

@@ -14,8 +14,9 @@ pub(super) async fn end_foreign(client: &mut Client, verb: &'static str) -> Resu
         "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() \
          AND user NOT IN ('{MONITOR}', '{REPLICATION}', 'system user', 'event_scheduler') \
          AND command <> 'Killed' AND COALESCE(state, '') NOT LIKE 'Waiting for semi-sync%' \
-         AND COALESCE(info, '') <> '{}'",
-        client.words().refuse_writes
+         AND COALESCE(info, '') NOT IN ('{}', '{}')",
+        client.words().refuse_writes,
+        client.words().stop_replicating
     );
     let ids: Vec<u64> = client.all(verb, query).await?;
     for id in ids {

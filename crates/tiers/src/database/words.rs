@@ -13,6 +13,7 @@ pub(super) struct Words {
     pub(super) replicas: &'static str,
     pub(super) stop_receiving: &'static str,
     pub(super) start_applying: &'static str,
+    /// A change of the primary waits for it; nobody else runs it.
     pub(super) stop_replicating: &'static str,
     pub(super) start_replicating: &'static str,
     pub(super) forget_primary: &'static str,

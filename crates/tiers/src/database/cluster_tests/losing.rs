@@ -174,6 +174,84 @@ async fn what_only_a_former_primary_has_is_saved_and_it_is_made_anew() {
     assert_eq!(salvaged(&servers.paths)[&ONE].term, Term(3));
 }
 
+/// Writes what the last of three receives and is kept from applying, and hands over to the second, which the last one
+/// follows. Gives back what had been written before.
+async fn hand_over_beside_one_that_lags(
+    servers: &mut Servers,
+    keep_back: &[&str],
+) -> (Gtids, mysql_async::Conn) {
+    servers.create_ledger().await;
+    servers.until_equal(&[], THREE).await;
+    let mut admin = servers.admin(THREE).await;
+    for statement in keep_back {
+        admin.query_drop(*statement).await.unwrap();
+    }
+    let mut app = servers.app(ONE).await;
+    for id in 1..=40 {
+        app.query_drop(format!("INSERT INTO my_shop.ledger VALUES ({id}, '')")).await.unwrap();
+    }
+    let written = servers.status(ONE).await.gtid;
+    servers.until(THREE, "to receive", |status| status.holds().contains(&written)).await;
+    servers.kill(ONE);
+    promote(&servers.server(TWO), Term(2), true).await.unwrap();
+    servers.follow(THREE, TWO, Term(2)).await;
+    // Nobody else could acknowledge this one.
+    servers.app(TWO).await.query_drop("INSERT INTO my_shop.ledger VALUES (41, '')").await.unwrap();
+    (written, admin)
+}
+
+async fn one_that_has_much_to_apply_follows_before_it_has(engine: DatabaseEngine) {
+    let mut servers = Servers::replicating_of(engine, 3).await;
+    let (stop, delay, start) = match engine {
+        DatabaseEngine::Mariadb => ("STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY", "START SLAVE"),
+        DatabaseEngine::Mysql => (
+            "STOP REPLICA SQL_THREAD",
+            "CHANGE REPLICATION SOURCE TO SOURCE_DELAY",
+            "START REPLICA SQL_THREAD",
+        ),
+    };
+    let (late, at_once) = (format!("{delay} = 3600"), format!("{delay} = 0"));
+    let (written, mut admin) = hand_over_beside_one_that_lags(&mut servers, &[stop, &late, start]).await;
+    let behind = servers.status(THREE).await;
+    assert!(!behind.gtid.contains(&written), "it had to apply first: {}", behind.gtid);
+    for statement in [stop, &at_once, start] {
+        admin.query_drop(statement).await.unwrap();
+    }
+    servers.until_equal(&(1..=41).collect::<Vec<u64>>(), THREE).await;
+}
+
+#[tokio::test]
+async fn a_replica_of_mariadb_that_has_much_to_apply_follows_before_it_has() {
+    one_that_has_much_to_apply_follows_before_it_has(DatabaseEngine::Mariadb).await;
+}
+
+#[tokio::test]
+async fn a_replica_of_mysql_that_has_much_to_apply_follows_before_it_has() {
+    if mysql::is_here() {
+        one_that_has_much_to_apply_follows_before_it_has(DatabaseEngine::Mysql).await;
+    }
+}
+
+async fn one_that_somebodys_lock_keeps_from_applying_follows(engine: DatabaseEngine) {
+    let mut servers = Servers::replicating_of(engine, 3).await;
+    let lock = "LOCK TABLES my_shop.ledger READ";
+    let (_, mut holder) = hand_over_beside_one_that_lags(&mut servers, &[lock]).await;
+    assert!(holder.query_drop("UNLOCK TABLES").await.is_err(), "it was let go on");
+    servers.until_equal(&(1..=41).collect::<Vec<u64>>(), THREE).await;
+}
+
+#[tokio::test]
+async fn a_replica_of_mariadb_that_somebodys_lock_keeps_from_applying_follows() {
+    one_that_somebodys_lock_keeps_from_applying_follows(DatabaseEngine::Mariadb).await;
+}
+
+#[tokio::test]
+async fn a_replica_of_mysql_that_somebodys_lock_keeps_from_applying_follows() {
+    if mysql::is_here() {
+        one_that_somebodys_lock_keeps_from_applying_follows(DatabaseEngine::Mysql).await;
+    }
+}
+
 /// Passes a replica's connection on to its primary, until so many bytes have come back.
 async fn cut_after(bytes: u64, primary: &Endpoint) -> Endpoint {
     let Endpoint::Tcp(primary) = *primary else { panic!() };
