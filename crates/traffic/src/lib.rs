@@ -11,5 +11,6 @@ pub mod sql;
 
 pub(crate) mod buffer;
 pub(crate) mod deadline;
+pub(crate) mod socket;
 pub(crate) mod stats;
 pub(crate) mod stream;

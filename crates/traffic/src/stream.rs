@@ -2,12 +2,13 @@
 
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
+use crate::socket;
 use rustix::net::AddressFamily;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use stoa_model::Endpoint;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -151,18 +152,21 @@ impl Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+        let space = buf.initialize_unfilled();
+        let n = ready!(match self.get_mut() {
+            Stream::Tcp(stream) => socket::poll_read(stream, cx, space),
+            Stream::Unix(stream) => socket::poll_read(stream, cx, space),
+        })?;
+        buf.advance(n);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Tcp(stream) => socket::poll_write(stream, cx, buf),
+            Stream::Unix(stream) => socket::poll_write(stream, cx, buf),
         }
     }
 
@@ -180,18 +184,21 @@ impl AsyncWrite for Stream {
 
 impl AsyncRead for ReadHalf<'_> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            ReadHalf::Tcp(half) => Pin::new(half).poll_read(cx, buf),
-            ReadHalf::Unix(half) => Pin::new(half).poll_read(cx, buf),
-        }
+        let space = buf.initialize_unfilled();
+        let n = ready!(match self.get_mut() {
+            ReadHalf::Tcp(half) => socket::poll_read::<TcpStream>(half.as_ref(), cx, space),
+            ReadHalf::Unix(half) => socket::poll_read::<UnixStream>(half.as_ref(), cx, space),
+        })?;
+        buf.advance(n);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for WriteHalf<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            WriteHalf::Tcp(half) => Pin::new(half).poll_write(cx, buf),
-            WriteHalf::Unix(half) => Pin::new(half).poll_write(cx, buf),
+            WriteHalf::Tcp(half) => socket::poll_write::<TcpStream>(half.as_ref(), cx, buf),
+            WriteHalf::Unix(half) => socket::poll_write::<UnixStream>(half.as_ref(), cx, buf),
         }
     }
 

@@ -42,6 +42,15 @@ impl Server {
         }
     }
 
+    /// Ready when there may be something to read. Inside TLS nobody can say: it is always ready to be tried.
+    #[inline]
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Server::Plain(stream) => stream.poll_readable(cx),
+            Server::Encrypted(_) => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Sends a few last bytes, if they can be sent at once.
     pub(crate) fn try_say(&mut self, bytes: &[u8]) {
         match self {

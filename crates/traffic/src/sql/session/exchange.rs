@@ -182,6 +182,8 @@ impl Exchange<'_> {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let line = &mut self.backend.link.line;
         if line.inbound.capacity() == 0 {
+            // Mostly nothing has come yet: that needs no buffer.
+            ready!(line.stream.poll_readable(cx))?;
             line.inbound = self.spare.lend();
         }
         let read = line.poll_fill(cx, STREAM_BUFFER);

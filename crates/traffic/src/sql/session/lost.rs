@@ -3,7 +3,7 @@
 
 use super::exchange::{Ended, Expect, Fault, Progress};
 use super::perform::{Onward, Work};
-use super::replay::{Checksum, Step};
+use super::replay::{Checksum, Limits, Repeat, Step};
 use super::{Held, Over, Session};
 use crate::sql::backend::Link;
 use crate::sql::classify::{Kind, Transaction};
@@ -137,7 +137,7 @@ impl Session {
         }
         let again = if self.pins.hinder_replay() { None } else { self.transcript.again() };
         let replayed = match again {
-            Some((state, steps)) => Box::pin(self.replay(work, &state, &steps)).await,
+            Some(again) => Box::pin(self.replay(work, &again)).await,
             None => Err("what it held cannot be made again"),
         };
         match replayed {
@@ -156,24 +156,20 @@ impl Session {
     }
 
     /// Does a transaction again. Its answers have to be what they were.
-    async fn replay(
-        &mut self,
-        work: &Work,
-        state: &std::rc::Rc<crate::sql::state::State>,
-        steps: &[Step],
-    ) -> Result<(), &'static str> {
+    async fn replay(&mut self, work: &Work, again: &Repeat) -> Result<(), &'static str> {
         let (now, began) = (self.state.clone(), Instant::now());
-        self.state = state.clone();
+        self.state = again.state.clone();
         let acquired = Box::pin(self.reacquire(work.since.max(began))).await;
         let done = match acquired {
-            Ok(()) => self.repeat(steps).await,
+            Ok(()) => self.repeat(again).await,
             Err(why) => Err(why),
         };
         self.state = now;
         if let Some(held) = &mut self.held {
             held.backend.standing = crate::sql::backend::Standing::Known(self.state.clone());
         }
-        tracing::info!(steps = steps.len(), outcome = ?done, "a transaction is run again on another primary");
+        let steps = again.steps.len();
+        tracing::info!(steps, outcome = ?done, "a transaction is run again on another primary");
         done
     }
 
@@ -203,17 +199,17 @@ impl Session {
         Ok(())
     }
 
-    async fn repeat(&mut self, steps: &[Step]) -> Result<(), &'static str> {
+    async fn repeat(&mut self, again: &Repeat) -> Result<(), &'static str> {
         const LOST: &str = "the other was lost too";
         self.exchange(None, 1, true, &mut Progress::default(), None).await.map_err(|_| LOST)?;
-        for step in steps {
+        for (step, payload) in &again.steps {
             self.expects.clear();
             if let Some(statement) = step.statement {
                 self.compose_statement(statement).map_err(|_| LOST)?;
                 self.exchange(None, 1, true, &mut Progress::default(), None).await.map_err(|_| LOST)?;
                 self.expects.clear();
             }
-            self.put_step(step).map_err(|_| LOST)?;
+            self.put_step(step, payload).map_err(|_| LOST)?;
             let mut sum = Checksum::default();
             let done =
                 self.exchange(Some(step.reply), 1, true, &mut Progress::default(), Some(&mut sum)).await;
@@ -226,7 +222,7 @@ impl Session {
         Ok(())
     }
 
-    fn put_step(&mut self, step: &Step) -> Result<(), Fault> {
+    fn put_step(&mut self, step: &Step, payload: &[u8]) -> Result<(), Fault> {
         let number = match step.statement {
             Some(statement) => {
                 let placed = self.placed(statement).ok_or(Fault::Lost)?;
@@ -239,9 +235,9 @@ impl Session {
         let Some(held) = &mut self.held else { return Err(Fault::Lost) };
         let outbound = &mut held.backend.link.line.outbound;
         match number {
-            Some(number) => super::perform::put_renumbered(outbound, &step.payload, number),
+            Some(number) => super::perform::put_renumbered(outbound, payload, number),
             None => {
-                packet::put(outbound, 0, &step.payload);
+                packet::put(outbound, 0, payload);
             }
         }
         Ok(())
@@ -267,17 +263,20 @@ impl Session {
         let outcome = self.follower.outcome();
         let undone = outcome.error.as_ref().is_some_and(|error| matches!(error.code, 1213 | 1205));
         let unclear = was_in_transaction && !begins && work.commits();
-        let Some(payload) = self.payload_alone(work) else {
-            self.transcript.spoil();
-            return;
-        };
-        if !known || unclear || undone || self.pins.hinder_replay() {
+        if !known || unclear || undone || self.pins.hinder_replay() || !self.stands_alone(work) {
             self.transcript.spoil();
             return;
         }
         let settings = &self.worker.shared.settings;
-        let step = Step { payload, statement: work.statement, reply: work.reply, sum: self.transcript.sum };
-        self.transcript.push(step, settings.replay_bytes, settings.replay_statements);
+        let limits = Limits { bytes: settings.replay_bytes, steps: settings.replay_statements };
+        let step = Step { statement: work.statement, reply: work.reply, sum: self.transcript.sum };
+        let payload = self.line.payload(work.length);
+        let known = work.statement.and_then(|number| self.statements.get(number));
+        let put = |payloads: &mut Vec<u8>| match known {
+            Some(known) => known.put_with_types(payload, self.capabilities, payloads),
+            None => payloads.extend_from_slice(payload),
+        };
+        self.transcript.push(step, put, limits);
     }
 
     fn may_begin(&self) -> bool {

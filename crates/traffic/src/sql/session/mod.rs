@@ -241,6 +241,7 @@ impl Session {
             self.rest();
             self.line.outbound = Vec::new();
             self.expects = Vec::new();
+            self.transcript.rest();
             // What running commands takes is given up once none has come for a while: a session at rest is
             // small, and one at work allocates nothing for each of them.
             let limit = self.worker.shared.settings.command;

@@ -310,17 +310,10 @@ impl Session {
         Ok(Passage::begun(header, front, limit))
     }
 
-    /// A command's payload with all that is needed to run it again; none where that is not held.
-    pub(super) fn payload_alone(&self, work: &Work) -> Option<Box<[u8]>> {
-        if self.consumed {
-            return None;
-        }
-        let payload = self.line.payload(work.length);
-        match work.statement.and_then(|number| self.statements.get(number)) {
-            Some(known) if !known.long.is_empty() => None,
-            Some(known) => Some(known.with_types(payload, self.capabilities)),
-            None => Some(payload.into()),
-        }
+    /// Whether all that is needed to run a command again stands in its payload, or is known of its statement.
+    pub(super) fn stands_alone(&self, work: &Work) -> bool {
+        let known = work.statement.and_then(|number| self.statements.get(number));
+        !self.consumed && known.is_none_or(|known| known.long.is_empty())
     }
 
     /// After an execution, before its connection is given back: its cursor is open or not.
@@ -458,15 +451,13 @@ impl Known {
         }
     }
 
-    /// A command about it that says what types its parameters have, where it is an execution.
-    fn with_types(&self, payload: &[u8], client: Capabilities) -> Box<[u8]> {
+    /// Appends a command about it that says what types its parameters have, where it is an execution.
+    pub(super) fn put_with_types(&self, payload: &[u8], client: Capabilities, out: &mut Vec<u8>) {
         let execution = Execution::read(payload, self.parameters, client);
-        let Some(execution) = execution.filter(|execution| self.lacks_types(execution, &[])) else {
-            return payload.into();
+        let front = match execution.filter(|execution| self.lacks_types(execution, &[])) {
+            Some(execution) => execution.put_front_with(&self.types, out),
+            None => 0,
         };
-        let mut with = Vec::with_capacity(payload.len() + self.types.len());
-        let front = execution.put_front_with(&self.types, &mut with);
-        with.extend_from_slice(payload.get(front..).unwrap_or_default());
-        with.into()
+        out.extend_from_slice(payload.get(front..).unwrap_or_default());
     }
 }

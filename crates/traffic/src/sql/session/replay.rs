@@ -20,10 +20,8 @@ const LANES: usize = 4;
 const BLOCK: usize = 8 * LANES;
 
 /// A command of a transaction.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
-    /// Its payload.
-    pub(super) payload: Box<[u8]>,
     /// The prepared statement it is about.
     pub(super) statement: Option<u32>,
     /// How it is answered.
@@ -32,23 +30,48 @@ pub(super) struct Step {
     pub(super) sum: Checksum,
 }
 
+/// What is to be done again.
+#[derive(Debug, Clone)]
+pub(super) struct Repeat {
+    /// The state to begin in.
+    pub(super) state: Rc<State>,
+    /// Each command and its payload, in order.
+    pub(super) steps: Vec<(Step, Box<[u8]>)>,
+}
+
+/// How long a transaction may be that is done again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Bytes of memory that its commands take.
+    pub(super) bytes: usize,
+    /// How many commands.
+    pub(super) steps: usize,
+}
+
 /// What an open transaction has done so far.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
     /// The sum of the answer to the command at hand.
     pub(super) sum: Checksum,
-    inner: Option<Box<Record>>,
+    open: bool,
+    /// The next transaction of a session at work uses the same space.
+    record: Option<Box<Record>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Record {
     /// The state the session began it in.
     state: Rc<State>,
-    steps: Vec<Step>,
-    bytes: usize,
+    /// The payloads, one after another.
+    payloads: Vec<u8>,
+    /// Where in them each ends.
+    steps: Vec<(Step, usize)>,
     /// It cannot be done again.
     broken: bool,
 }
+
+/// What a transaction leaves of its space for the next one: as much as most of them need.
+const KEPT: usize = 8 << 10;
 
 impl Checksum {
     /// Adds bytes. The sum is the same however they are cut.
@@ -88,56 +111,84 @@ fn mixed(lanes: [u64; LANES], block: &[u8; BLOCK]) -> [u64; LANES] {
     mixed
 }
 
+impl Record {
+    fn space(&self) -> usize {
+        self.payloads.capacity() + self.steps.capacity() * size_of::<(Step, usize)>()
+    }
+}
+
 impl Transcript {
     /// Whether a transaction is open.
     pub(super) fn is_recording(&self) -> bool {
-        self.inner.is_some()
+        self.open
     }
 
     /// Whether answers are summed up: a transaction is open that may be done again.
     pub(super) fn sums_up(&self) -> bool {
-        self.inner.as_ref().is_some_and(|record| !record.broken)
+        self.of_open().is_some_and(|record| !record.broken)
     }
 
     /// A transaction may begin with the next command, in `state`.
     pub(super) fn begin(&mut self, state: &Rc<State>) {
-        if self.inner.is_none() {
-            let record = Record { state: state.clone(), steps: Vec::new(), bytes: 0, broken: false };
-            self.inner = Some(Box::new(record));
+        if self.open {
+            return;
         }
+        self.open = true;
+        let record = self.record.get_or_insert_default();
+        record.state.clone_from(state);
+        record.payloads.clear();
+        record.steps.clear();
+        record.broken = false;
     }
 
     /// The transaction is over.
     pub(super) fn end(&mut self) {
-        self.inner = None;
+        self.open = false;
+        if self.record.as_ref().is_some_and(|record| record.space() > KEPT) {
+            self.record = None;
+        }
+    }
+
+    /// The session rests.
+    pub(super) fn rest(&mut self) {
+        if !self.open {
+            self.record = None;
+        }
     }
 
     /// It cannot be done again.
     pub(super) fn spoil(&mut self) {
-        if let Some(record) = &mut self.inner {
+        if let Some(record) = self.record.as_mut().filter(|_| self.open) {
             record.broken = true;
+            record.payloads = Vec::new();
             record.steps = Vec::new();
         }
     }
 
-    /// A command of it has been answered.
-    pub(super) fn push(&mut self, step: Step, bytes_max: usize, steps_max: usize) {
-        let Some(record) = &mut self.inner else { return };
-        if record.broken {
-            return;
-        }
-        record.bytes += step.payload.len() + size_of::<Step>();
-        if record.bytes > bytes_max || record.steps.len() >= steps_max {
+    /// A command of it has been answered. `put` appends its payload.
+    pub(super) fn push(&mut self, step: Step, put: impl FnOnce(&mut Vec<u8>), limits: Limits) {
+        let Some(record) = self.record.as_mut().filter(|record| self.open && !record.broken) else { return };
+        put(&mut record.payloads);
+        record.steps.push((step, record.payloads.len()));
+        let bytes = record.payloads.len() + record.steps.len() * size_of::<(Step, usize)>();
+        if bytes > limits.bytes || record.steps.len() > limits.steps {
             self.spoil();
-            return;
         }
-        record.steps.push(step);
     }
 
-    /// What is to be done again, and the state to begin in; none where it cannot be.
-    pub(super) fn again(&self) -> Option<(Rc<State>, Vec<Step>)> {
-        let record = self.inner.as_ref()?;
-        (!record.broken).then(|| (record.state.clone(), record.steps.clone()))
+    /// What is to be done again; none where it cannot be.
+    pub(super) fn again(&self) -> Option<Repeat> {
+        let record = self.of_open().filter(|record| !record.broken)?;
+        let mut start = 0;
+        let payload = |(step, end): &(Step, usize)| {
+            let from = std::mem::replace(&mut start, *end);
+            (*step, record.payloads.get(from..*end).unwrap_or_default().into())
+        };
+        Some(Repeat { state: record.state.clone(), steps: record.steps.iter().map(payload).collect() })
+    }
+
+    fn of_open(&self) -> Option<&Record> {
+        self.record.as_deref().filter(|_| self.open)
     }
 }
 
@@ -178,21 +229,43 @@ mod tests {
     #[test]
     fn a_transaction_that_is_too_long_is_not_done_again() {
         let mut transcript = Transcript::default();
-        let step = Step {
-            payload: Box::new([3; 100]),
-            statement: None,
-            reply: Reply::One,
-            sum: Checksum::default(),
+        let step = Step { statement: None, reply: Reply::One, sum: Checksum::default() };
+        let two = Limits { bytes: 10_000, steps: 2 };
+        let push = |transcript: &mut Transcript, byte: u8, limits| {
+            transcript.push(step, |payloads| payloads.extend_from_slice(&[byte; 100]), limits);
         };
-        transcript.push(step.clone(), 1000, 10);
+        push(&mut transcript, 1, two);
         assert!(transcript.again().is_none(), "none has begun");
-        transcript.begin(&Rc::default());
-        transcript.push(step.clone(), 10_000, 2);
-        transcript.push(step.clone(), 10_000, 2);
-        assert_eq!((transcript.again().unwrap().1.len(), transcript.sums_up()), (2, true));
-        transcript.push(step, 10_000, 2);
-        assert!(transcript.again().is_none() && transcript.is_recording() && !transcript.sums_up());
-        transcript.end();
-        assert!(!transcript.is_recording());
+        for limits in [two, Limits { bytes: 500, steps: 9 }] {
+            transcript.begin(&Rc::default());
+            push(&mut transcript, 2, limits);
+            push(&mut transcript, 3, limits);
+            let again = transcript.again().unwrap();
+            let payloads: Vec<_> =
+                again.steps.iter().map(|(_, payload)| (payload.len(), payload[0])).collect();
+            assert_eq!((payloads, transcript.sums_up()), (vec![(100, 2), (100, 3)], true));
+            push(&mut transcript, 4, limits);
+            push(&mut transcript, 5, limits);
+            assert!(transcript.again().is_none() && transcript.is_recording() && !transcript.sums_up());
+            transcript.end();
+            assert!(!transcript.is_recording() && transcript.again().is_none());
+        }
+    }
+
+    #[test]
+    fn a_session_at_work_keeps_little_space_and_one_at_rest_none() {
+        let mut transcript = Transcript::default();
+        let step = Step { statement: None, reply: Reply::One, sum: Checksum::default() };
+        let limits = Limits { bytes: 1 << 20, steps: 1000 };
+        for (bytes, kept) in [(100, true), (3 * KEPT, false)] {
+            transcript.begin(&Rc::default());
+            transcript.push(step, |payloads| payloads.resize(bytes, 7), limits);
+            transcript.rest();
+            assert!(transcript.again().is_some(), "it is open");
+            transcript.end();
+            assert_eq!(transcript.record.is_some(), kept);
+            transcript.rest();
+            assert!(transcript.record.is_none());
+        }
     }
 }

@@ -45,11 +45,10 @@ pub(crate) fn put_ok(out: &mut Vec<u8>, header: u8, packet: &OkPacket<'_>, clien
 
 /// Appends an EOF packet, as for clients without `DEPRECATE_EOF`.
 pub fn eof(out: &mut Vec<u8>, sequence: u8, packet: EofPacket) -> u8 {
-    put_with(out, sequence, |out| {
-        out.push(0xFE);
-        out.extend_from_slice(&packet.warnings.to_le_bytes());
-        out.extend_from_slice(&packet.status.bits().to_le_bytes());
-    })
+    // One for each result set: written at once.
+    let ([w0, w1], [s0, s1]) = (packet.warnings.to_le_bytes(), packet.status.bits().to_le_bytes());
+    out.extend_from_slice(&[5, 0, 0, sequence, 0xFE, w0, w1, s0, s1]);
+    sequence.wrapping_add(1)
 }
 
 /// Appends an ERR packet. What is longer than the servers' own messages may be is cut off.

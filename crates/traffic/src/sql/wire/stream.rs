@@ -1,9 +1,10 @@
 //! The edge: one connection, TCP or Unix, plain or inside TLS, to be read and written. It decides nothing.
 
 use super::records::Secrets;
+use crate::socket;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
@@ -100,18 +101,21 @@ impl AsyncRead for Plain {
             self.read.drain(..n);
             return Poll::Ready(Ok(()));
         }
-        match &mut self.socket {
-            Socket::Tcp(one) => Pin::new(one).poll_read(cx, buf),
-            Socket::Unix(one) => Pin::new(one).poll_read(cx, buf),
-        }
+        let space = buf.initialize_unfilled();
+        let n = ready!(match &self.socket {
+            Socket::Tcp(one) => socket::poll_read(one, cx, space),
+            Socket::Unix(one) => socket::poll_read(one, cx, space),
+        })?;
+        buf.advance(n);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Plain {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            Socket::Tcp(one) => Pin::new(one).poll_write(cx, bytes),
-            Socket::Unix(one) => Pin::new(one).poll_write(cx, bytes),
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &self.socket {
+            Socket::Tcp(one) => socket::poll_write(one, cx, bytes),
+            Socket::Unix(one) => socket::poll_write(one, cx, bytes),
         }
     }
 
