@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-/// The most bytes read at once of an answer that streams through.
-pub(crate) const STREAM_BUFFER: usize = 64 << 10;
+/// The most bytes read at once of an answer that streams through. More fall out of the processor's nearest cache between
+/// their reading and their writing: megabyte rows cost half as much again with twice this.
+pub(crate) const STREAM_BUFFER: usize = 32 << 10;
 
 /// How fresh a read has to be, where neither statement nor session say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,13 +1,14 @@
 //! The buffers of one thread that nobody uses at present. The one given back last is lent first: it is in the
 //! processor's cache, and a hundred sessions that work by turns keep few buffers there.
 
+use super::settings::STREAM_BUFFER;
 use crate::buffer::Buffer;
 use std::cell::RefCell;
 
 /// Buffers kept for the next statements.
 const MOST: usize = 64;
 /// A buffer that has grown beyond this is not kept.
-const LARGEST: usize = 64 << 10;
+const LARGEST: usize = STREAM_BUFFER;
 
 /// Buffers without a user.
 #[derive(Debug, Default)]

@@ -123,6 +123,8 @@ pub(super) struct Progress {
     forward: usize,
     /// They, or what was written before, are being written to the client.
     delivering: bool,
+    /// So many bytes have to stand before more of it can be told.
+    needed: usize,
     /// The answer has ended.
     ended: Option<Next>,
     /// Bytes have gone to the client.
@@ -186,7 +188,7 @@ impl Exchange<'_> {
             ready!(line.stream.poll_readable(cx))?;
             line.inbound = self.spare.lend();
         }
-        let read = line.poll_fill(cx, STREAM_BUFFER);
+        let read = line.poll_fill(cx, STREAM_BUFFER.max(self.progress.needed));
         if read.is_pending() {
             self.give_back();
         }
@@ -377,7 +379,8 @@ impl Exchange<'_> {
             match next {
                 Next::Again => {}
                 // What has come so far goes to the client before more is read.
-                Next::Read(_) => {
+                Next::Read(needed) => {
+                    self.progress.needed = needed;
                     let more = self.progress.forward > 0 || !self.client.outbound.is_empty();
                     return Ok(more && !self.holds_back());
                 }
