@@ -4,9 +4,11 @@
 
 mod database;
 
+use database::classic::Classic;
 use database::{Cluster, Engine, PASSWORD, Session, Splitter, USER, mysql_is_here};
 use mysql_async::{OptsBuilder, Value};
 use stoa_traffic::sql::role::Settings;
+use stoa_traffic::sql::wire::capability::Capabilities;
 
 #[test]
 fn reads_go_to_the_replica_and_always_see_their_own_writes() {
@@ -75,6 +77,35 @@ fn what_sessions_set_goes_with_them_and_reaches_nobody_else() {
     let unix = OptsBuilder::default().socket(Some(splitter.socket.to_string_lossy())).user(Some(USER));
     let mut unix = Session::open(unix.pass(Some(PASSWORD))).unwrap();
     assert_eq!(unix.one::<String>("SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"), USER);
+}
+
+/// MySQL's shell, its newer connectors and mysql2 for Node: each query carries named values, be they none.
+#[test]
+fn clients_whose_queries_carry_named_values_are_served_as_others_are() {
+    if !mysql_is_here() {
+        return;
+    }
+    let cluster = Cluster::start_of(Engine::Mysql);
+    let splitter = Splitter::start(&cluster, Settings::default());
+    splitter.connect().exec("CREATE TABLE t (id INT PRIMARY KEY)");
+    cluster.caught_up();
+    let query = |values: &[u8], sql: &str| [&[0x03], values, sql.as_bytes()].concat();
+    let mut client = Classic::log_in_with(&splitter, Capabilities::QUERY_ATTRIBUTES);
+    let reads = cluster.replica().count("select");
+    for id in 0..10 {
+        // What the session sets, and the wait for what it wrote, are sent by the splitter on connections like its own.
+        let set = client.run(&query(&[0, 1], &format!("SET time_zone = '+0{id}:00'")), 1);
+        let wrote = client.run(&query(&[0, 1], &format!("INSERT INTO t VALUES ({id})")), 1);
+        assert_eq!((set[0][0], wrote[0][0]), (0, 0), "{set:?} {wrote:?}");
+        let read = client.run(&query(&[0, 1], "SELECT CONCAT(COUNT(*), ' at ', @@time_zone) FROM t"), 2);
+        let told = format!("{} at +0{id}:00", id + 1);
+        assert!(read[3].ends_with(told.as_bytes()), "{told} in {read:?}");
+    }
+    assert!(cluster.replica().count("select") > reads, "no read was moved off the primary");
+    // One value: a text, named "why".
+    let one = [&[1, 1, 0, 1, 0xFE, 0, 3][..], b"why", &[4], b"test"].concat();
+    let read = client.run(&query(&one, "SELECT COUNT(*) FROM t"), 2);
+    assert!(read[3].ends_with(b"10"), "{read:?}");
 }
 
 #[test]

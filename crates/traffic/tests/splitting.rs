@@ -6,6 +6,8 @@ mod database;
 
 use database::{Cluster, Session, Splitter, code};
 use mysql_async::Value;
+use std::io::Write;
+use std::process::Stdio;
 use stoa_traffic::sql::role::Settings;
 
 #[test]
@@ -204,8 +206,13 @@ fn shell(splitter: &Splitter, options: &[&str], sql: &str) -> String {
     let mut command = std::process::Command::new("mariadb");
     command.args(["--no-defaults", "--comments", "-N", "-B", "-h127.0.0.1", "-uapp"]).args(options);
     command.arg(format!("-P{}", splitter.address.port())).arg(format!("-p{}", database::PASSWORD));
-    let output = command.arg("-e").arg(sql).arg("shop").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    command.args(["--max-allowed-packet=64M", "shop"]).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // One that ends early tells why.
+    let _ = child.stdin.take().unwrap().write_all(sql.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    // It repeats what failed, however long.
+    let said: String = String::from_utf8_lossy(&output.stderr).chars().take(500).collect();
     assert!(output.status.success(), "{options:?}: {said}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -240,12 +247,11 @@ fn the_shell_encrypts_compresses_sends_files_and_gets_large_rows() {
             ),
             "102400\t1"
         );
-        let large = shell(
-            &splitter,
-            &[options, &["--max-allowed-packet=64M"]].concat(),
-            "SELECT REPEAT('y', 15000000)",
-        );
+        let large = shell(&splitter, options, "SELECT REPEAT('y', 15000000)");
         assert_eq!((large.len(), large.trim_matches('y').len()), (15_000_000, 0));
+        let longest = "z".repeat(17 << 20);
+        let told = shell(&splitter, options, &format!("SELECT LENGTH('{longest}'), 'whole'"));
+        assert_eq!(told, "17825792\twhole");
     }
     let report = splitter.report_until(|report| report.sql.as_ref().unwrap().sessions == 0);
     assert_eq!(report.instances.values().map(|one| one.in_flight).sum::<u32>(), 0);

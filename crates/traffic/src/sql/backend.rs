@@ -227,9 +227,14 @@ impl Link {
     /// Appends a command to what is to be sent.
     pub(crate) fn put(&mut self, command: u8, text: &[u8]) {
         let start = self.line.outbound.len();
-        let header = packet::Header { length: (text.len() + 1).min(packet::FULL - 1), sequence: 0 };
+        // A query has named values then; ours has none, in one set (MySQL, COM_QUERY).
+        let named = command == 0x03 && self.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
+        let values: &[u8] = if named { &[0, 1] } else { &[] };
+        let length = (1 + values.len() + text.len()).min(packet::FULL - 1);
+        let header = packet::Header { length, sequence: 0 };
         self.line.outbound.extend_from_slice(&header.to_bytes());
         self.line.outbound.push(command);
+        self.line.outbound.extend_from_slice(values);
         self.line.outbound.extend_from_slice(text);
         // Our own commands are short; one that is not would break the framing.
         self.line.outbound.truncate(start + packet::HEADER + header.length);

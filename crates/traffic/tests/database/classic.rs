@@ -21,6 +21,11 @@ pub struct Classic {
 
 impl Classic {
     pub fn log_in(splitter: &Splitter) -> Classic {
+        Classic::log_in_with(splitter, C::empty())
+    }
+
+    /// One that can do more.
+    pub fn log_in_with(splitter: &Splitter, more: C) -> Classic {
         let stream = TcpStream::connect(splitter.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut client = Classic { stream, held: Vec::new(), id: 0 };
@@ -32,7 +37,7 @@ impl Classic {
         let mut prover = Prover::new(&password, greeting.nonce, plugin).over(Channel::Private);
         let proof = prover.proof();
         let login = Login {
-            capabilities: C::PROTOCOL_41 | C::SECURE_CONNECTION | C::PLUGIN_AUTH | C::CONNECT_WITH_DB,
+            capabilities: C::PROTOCOL_41 | C::SECURE_CONNECTION | C::PLUGIN_AUTH | C::CONNECT_WITH_DB | more,
             max_packet: 64 << 20,
             charset: 45,
             user: USER.as_bytes(),

@@ -94,6 +94,7 @@ impl Server {
             "--innodb-flush-log-at-trx-commit=0",
             "--sync-binlog=0",
             "--skip-name-resolve",
+            "--max-allowed-packet=64M",
             "--secure-file-priv=",
         ]);
         command.args(match self.engine {

@@ -90,7 +90,10 @@ impl Session {
         Ok(())
     }
 
-    async fn stream_work(&mut self, work: &Work, header: Header) -> Result<(), Over> {
+    async fn stream_work(&mut self, work: &Work, mut header: Header) -> Result<(), Over> {
+        if self.is_compressed() {
+            header.sequence = 0;
+        }
         if self.severed && !self.restore(work).await? {
             return Err(Over);
         }
@@ -115,6 +118,11 @@ impl Session {
                 Err(Over)
             }
         }
+    }
+
+    /// Whether the client's frames come from inside compression.
+    fn is_compressed(&self) -> bool {
+        self.capabilities.intersects(Capabilities::COMPRESS.union(Capabilities::ZSTD))
     }
 
     /// What a text may do of which only the front is known.
@@ -143,6 +151,9 @@ impl Session {
             Some(number) => self.begin_execution(number, header, limit)?,
             None => Passage::new(header.sequence, 0, limit),
         };
+        if self.is_compressed() {
+            passage = passage.unnumbered();
+        }
         loop {
             let Some(held) = &mut self.held else { return Err(Fault::Lost) };
             let inbound = &mut self.line.inbound;
@@ -203,7 +214,11 @@ impl Session {
         loop {
             let shift = self.follower.shift();
             let first = self.follower.next_client_sequence();
-            let mut upload = Upload::new(first, 0_u8.wrapping_sub(shift), self.worker.shared.settings.packet);
+            let limit = self.worker.shared.settings.packet;
+            let mut upload = Upload::new(first, 0_u8.wrapping_sub(shift), limit);
+            if self.is_compressed() {
+                upload = upload.unnumbered();
+            }
             loop {
                 let Some(held) = &mut self.held else { return Err(Fault::Lost) };
                 let inbound = &mut self.line.inbound;

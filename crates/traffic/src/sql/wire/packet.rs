@@ -116,6 +116,8 @@ pub struct Passage {
     shift: u8,
     length: u64,
     limit: u64,
+    /// Its frames bear what they should; others are numbered on their way.
+    numbered: bool,
 }
 
 /// How far a [`Passage`] or an [`Upload`] got.
@@ -131,7 +133,7 @@ impl Passage {
     /// A packet whose first frame bears `sequence`; what is sent on bears `shift` more.
     #[must_use]
     pub fn new(sequence: u8, shift: u8, limit: u64) -> Self {
-        Passage { left: 0, continued: true, sequence, shift, length: 0, limit }
+        Passage { left: 0, continued: true, sequence, shift, length: 0, limit, numbered: true }
     }
 
     /// A packet whose first frame bears `header`, and `passed` bytes of whose payload have passed already.
@@ -143,7 +145,14 @@ impl Passage {
             shift: 0,
             length: header.length as u64,
             limit,
+            numbered: true,
         }
+    }
+
+    /// One from inside compression, where clients number their frames as they like.
+    #[must_use]
+    pub fn unnumbered(self) -> Self {
+        Passage { numbered: false, ..self }
     }
 
     /// Lets the front of `bytes` pass. A header that has not arrived whole stays.
@@ -169,7 +178,7 @@ impl Passage {
 
     fn enter(&mut self, head: &mut [u8]) -> Result<(), PacketError> {
         let Some(header) = Header::read(head) else { return Ok(()) };
-        if header.sequence != self.sequence {
+        if self.numbered && header.sequence != self.sequence {
             return Err(PacketError::OutOfOrder { expected: self.sequence, found: header.sequence });
         }
         self.length += header.length as u64;
@@ -177,7 +186,7 @@ impl Passage {
             return Err(PacketError::TooLong { length: self.length, limit: self.limit });
         }
         if let Some(sequence) = head.last_mut() {
-            *sequence = sequence.wrapping_add(self.shift);
+            *sequence = self.sequence.wrapping_add(self.shift);
         }
         self.sequence = self.sequence.wrapping_add(1);
         self.left = header.length;
@@ -211,6 +220,12 @@ impl Upload {
         Upload { passage: Passage::new(sequence, shift, limit) }
     }
 
+    /// From inside compression, as [`Passage::unnumbered`].
+    #[must_use]
+    pub fn unnumbered(self) -> Self {
+        Upload { passage: self.passage.unnumbered() }
+    }
+
     /// Lets the front of `bytes` pass.
     pub fn advance(&mut self, bytes: &mut [u8]) -> Result<Passed, PacketError> {
         let mut at = 0;
@@ -221,8 +236,8 @@ impl Upload {
             if !passed.done || self.passage.length == 0 {
                 return Ok(Passed { bytes: at, done: passed.done });
             }
-            let Passage { sequence, shift, limit, .. } = self.passage;
-            self.passage = Passage::new(sequence, shift, limit);
+            let Passage { sequence, shift, limit, numbered, .. } = self.passage;
+            self.passage = Passage { numbered, ..Passage::new(sequence, shift, limit) };
         }
     }
 
