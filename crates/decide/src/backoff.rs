@@ -1,16 +1,16 @@
 //! How long to pause before something that failed is tried again. Only arithmetic.
 
-use stoa_model::{Millis, Tier};
+use stoa_model::Millis;
 
 const LONGEST: u64 = 30;
-/// For a role of our own: it starts in milliseconds and costs nothing, and with the last of its tier a face of
-/// the site would be silent for as long.
-const LONGEST_OF_A_ROLE: u64 = 2;
+/// Where visitors may wait for as long.
+const LONGEST_NEEDED: u64 = 2;
 
-/// The pause before a process of `tier` is started again that ended `crashes` times in a row before it had been
-/// healthy for a while: none the first time, because one death is no pattern.
-pub(crate) fn after_crashes(tier: Tier, crashes: u32) -> Millis {
-    let longest = if tier.is_role() { LONGEST_OF_A_ROLE } else { LONGEST };
+/// The pause before a process is started again that ended `crashes` times in a row before it had been healthy for a
+/// while: none the first time, because one death is no pattern. Short for one that nothing else stands in for and
+/// that visitors may wait for: it is `needed`.
+pub(crate) fn after_crashes(needed: bool, crashes: u32) -> Millis {
+    let longest = if needed { LONGEST_NEEDED } else { LONGEST };
     match crashes {
         0 | 1 => Millis(0),
         n => doubled(n - 2).min(Millis::from_secs(longest)),
@@ -32,11 +32,11 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_half_a_minute() {
-        let after = |tier| (0..9).map(|n| after_crashes(tier, n).0 / 1000).collect::<Vec<u64>>();
-        assert_eq!(after(Tier::App), [0, 0, 1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(after(Tier::Splitter), [0, 0, 1, 2, 2, 2, 2, 2, 2]);
+        let after = |needed| (0..9).map(|n| after_crashes(needed, n).0 / 1000).collect::<Vec<u64>>();
+        assert_eq!(after(false), [0, 0, 1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(after(true), [0, 0, 1, 2, 2, 2, 2, 2, 2]);
         let failures: Vec<u64> = (1..8).map(|n| after_failures(n).0 / 1000).collect();
         assert_eq!(failures, [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(after_crashes(Tier::App, u32::MAX), Millis::from_secs(30));
+        assert_eq!(after_crashes(false, u32::MAX), Millis::from_secs(30));
     }
 }

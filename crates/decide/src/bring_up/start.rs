@@ -5,7 +5,7 @@ use crate::drain;
 use crate::planner::{Planner, times};
 use stoa_model::observed::{Exited, ProcessState};
 use stoa_model::plan::WaitKind;
-use stoa_model::{Action, InstanceId, Millis};
+use stoa_model::{Action, InstanceId, Millis, Tier};
 
 /// A balancer that says nothing must not keep a dead instance down for longer than this.
 const UNSEEN_BALANCER: Millis = Millis::from_secs(5);
@@ -75,7 +75,7 @@ fn pauses(plan: &mut Planner<'_>, id: InstanceId, exited: &Exited) -> bool {
     if exited.crashes < 2 || plan.digest(id) != Some(exited.spec) {
         return false;
     }
-    let pause = backoff::after_crashes(id.tier, exited.crashes);
+    let pause = backoff::after_crashes(is_needed(plan, id), exited.crashes);
     let last = exited.last_lines.last().map_or_else(String::new, |line| format!("; its last line: {line}"));
     let until = format!(
         "it stays up; it ended {} ({}) and is started again after a pause of {pause}{last}",
@@ -84,6 +84,13 @@ fn pauses(plan: &mut Planner<'_>, id: InstanceId, exited: &Exited) -> bool {
     );
     plan.wait(WaitKind::Trouble, id, until);
     plan.input.now.since(exited.at) < pause
+}
+
+/// Whether visitors may wait for this very one: with the last role of a tier a face of the site is silent, writes
+/// wait for the primary where nobody takes over, and for any replica where none acknowledges.
+fn is_needed(plan: &Planner<'_>, id: InstanceId) -> bool {
+    let writes_wait = plan.roster.primary == Some(id) || plan.roster.database.lonely.is_some();
+    id.tier.is_role() || id.tier == Tier::Database && writes_wait
 }
 
 /// Whether something else listens where it should. One failure has to point at it, because a list of

@@ -381,6 +381,30 @@ fn a_replica_that_never_starts_does_not_keep_another_from_being_cloned() {
 }
 
 #[test]
+fn a_server_that_writes_wait_for_is_started_again_soon_however_often_it_ended() {
+    // Who ended six times in a row, and after how many seconds it is started again.
+    let cases: [(&str, &[&str], &str, std::ops::Range<u64>); 3] = [
+        ("another replica acknowledges", &["database-3"], "database-3", 16..20),
+        ("nobody acknowledges", &["database-2", "database-3"], "database-3", 2..6),
+        ("all have ended", &["database-1", "database-2", "database-3"], "database-1", 2..6),
+    ];
+    for (what, ended, asked, expected) in cases {
+        let mut scene = three();
+        for server in ended {
+            scene.died(server, 6);
+        }
+        let begun = scene.now;
+        let runs = |scene: &mut Scene| matches!(scene.seen(asked).process, ProcessState::Running(_));
+        while !runs(&mut scene) && scene.now.since(begun) < Millis::from_secs(40) {
+            scene.pass(1_000);
+            scene.turn();
+        }
+        let took = scene.now.since(begun).0 / 1000;
+        assert!(expected.contains(&took), "{what}: after {took} s");
+    }
+}
+
+#[test]
 fn without_a_replica_writes_wait_or_go_on_as_the_file_says() {
     for (policy, degrades) in [(OnLostReplica::Block, false), (OnLostReplica::Degrade, true)] {
         let mut scene = three();
