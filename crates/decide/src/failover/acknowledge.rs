@@ -108,8 +108,12 @@ pub(crate) fn count_on(plan: &mut Planner<'_>, id: InstanceId, anew: bool) {
     let Some((_, status)) = leader_status(plan) else { return };
     let known = !plan.roster.database.acknowledgers.insert(id);
     // A new one lacks what the leader had before; what was acknowledged of that it cannot stand for yet.
-    if !known || anew {
-        plan.roster.database.owing.entry(id).or_insert_with(|| status.gtid.clone());
+    let owing = &mut plan.roster.database.owing;
+    if anew {
+        // What it owed before is part of it.
+        owing.insert(id, status.gtid.clone());
+    } else if !known {
+        owing.entry(id).or_insert_with(|| status.gtid.clone());
     }
 }
 

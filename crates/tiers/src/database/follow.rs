@@ -3,6 +3,7 @@
 use super::accounts::{ADMIN, REPLICATION, literal};
 use super::client::{Client, column, number};
 use super::fence::make_read_only;
+use super::promote::apply_received;
 use super::semi_sync::{self, Side};
 use super::sessions::end_foreign;
 use super::term::{enter, leave};
@@ -51,10 +52,18 @@ pub async fn follow(server: &Server<'_>, primary: Source<'_>, term: Term) -> Res
     if status.as_ref().is_some_and(|row| aims(&client, row, (*address, primary.tls)) && both_run(row)) {
         return leave(server, client, verb).await;
     }
-    let keeps = status.as_ref().is_some_and(|row| keeps_received(&client, row));
-    match keeps {
-        true => client.run(verb, words.stop_receiving).await?,
-        false => stop_replicating(server, &mut client, verb).await?,
+    let applying = status.as_ref().filter(|row| column(row, words.applying) == "Yes");
+    let keeps = applying.is_some_and(|row| keeps_received(&client, row));
+    let acknowledged = applying.is_some_and(|row| comes_from(&client, row, *address));
+    if keeps || acknowledged {
+        client.run(verb, words.stop_receiving).await?;
+    }
+    if acknowledged && !keeps {
+        // To this very primary, until now: how much of it that one knows to be there, nobody can tell.
+        apply_received(&mut client, verb).await?;
+    }
+    if !keeps {
+        stop_replicating(server, &mut client, verb).await?;
     }
     if client.engine() == DatabaseEngine::Mariadb {
         stand_where_it_is(&mut client, verb).await?;
@@ -65,14 +74,12 @@ pub async fn follow(server: &Server<'_>, primary: Source<'_>, term: Term) -> Res
     leave(server, client, verb).await
 }
 
-/// Whether the primary can be changed while what was received is applied. The writes of the new primary may wait
-/// for this very replica, and one that has just come back has minutes to apply. MySQL's goes on applying; MariaDB's
-/// throws away what it has not applied, and gets it anew: until it has, nobody counts on it, and the new primary,
-/// which has all of it, is started again rather than followed.
+/// Whether the primary can be changed while what was received is applied. The writes of a new primary may wait for
+/// this very replica, and one that has just come back has minutes to apply. MySQL's goes on applying. MariaDB's throws
+/// away what it has not applied, and gets it anew from the new primary, which had all of it before it was promoted:
+/// until it has, nobody counts on it, and that primary is started again rather than followed.
 fn keeps_received(client: &Client, row: &Row) -> bool {
-    client.engine() == DatabaseEngine::Mysql
-        && column(row, client.words().applying) == "Yes"
-        && number(row, "Auto_Position") == Some(1)
+    client.engine() == DatabaseEngine::Mysql && number(row, "Auto_Position") == Some(1)
 }
 
 /// It ends what it is in the midst of applying first; whoever holds that up is ended.
@@ -121,10 +128,14 @@ fn aims(client: &Client, row: &Row, (address, tls): (SocketAddr, bool)) -> bool 
         DatabaseEngine::Mariadb => column(row, "Using_Gtid") == "Slave_Pos",
         DatabaseEngine::Mysql => number(row, "Auto_Position") == Some(1),
     };
+    comes_from(client, row, address) && (column(row, words.tls) == "Yes") == tls && by_gtid
+}
+
+/// Whether what it received is this primary's.
+fn comes_from(client: &Client, row: &Row, address: SocketAddr) -> bool {
+    let words = client.words();
     column(row, words.host) == address.ip().to_string()
         && number(row, words.port) == Some(address.port().into())
-        && (column(row, words.tls) == "Yes") == tls
-        && by_gtid
 }
 
 /// What a server of MariaDB wrote itself as a primary is part of where it stands. MySQL's has one set of all.

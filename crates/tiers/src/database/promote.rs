@@ -60,7 +60,7 @@ async fn refuse_again(client: &mut Client, verb: &'static str) {
 }
 
 /// Waits until everything that was received is applied: it may have been acknowledged.
-async fn apply_received(client: &mut Client, verb: &'static str) -> Result<(), DatabaseError> {
+pub(super) async fn apply_received(client: &mut Client, verb: &'static str) -> Result<(), DatabaseError> {
     let mut reached = String::new();
     let mut since = Instant::now();
     loop {

@@ -4,7 +4,6 @@ use super::line::{Line, LineError};
 use super::placed::{Placed, Placements, Text};
 use super::pool::{Slot, Want};
 use super::server::Server;
-use super::settings::STREAM_BUFFER;
 use super::state::{From as Origin, State};
 use super::table::{Shared, Upstream};
 use super::wire::auth::client::{AuthError, Channel, Next, Prover};
@@ -26,6 +25,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// The longest packet of a server's before it has let us in.
 const HANDSHAKE_MAX: usize = 64 << 10;
+/// The longest packet of an answer to a question of ours: MySQL's positions grow with the gaps in them.
+const ANSWER_MAX: usize = 1 << 20;
 
 /// A connection to a server, logged in.
 #[derive(Debug)]
@@ -273,7 +274,7 @@ impl Link {
         let mut rows = 0;
         loop {
             // Answers to our own questions are short: all of one is held, and looked at packet by packet.
-            let (_, length) = self.line.packet(STREAM_BUFFER).await?;
+            let (_, length) = self.line.packet(ANSWER_MAX).await?;
             let end = packet::HEADER + length;
             let before = self.line.inbound.data().get(packet::HEADER..end).unwrap_or_default().to_vec();
             let mut at = 0;

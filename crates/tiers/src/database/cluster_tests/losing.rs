@@ -252,6 +252,40 @@ async fn a_replica_of_mysql_that_somebodys_lock_keeps_from_applying_follows() {
     }
 }
 
+async fn one_that_is_told_again_of_its_primary_keeps_what_it_acknowledged(engine: DatabaseEngine) {
+    let mut servers = Servers::replicating_of(engine, 2).await;
+    servers.create_ledger().await;
+    servers.until_equal(&[], TWO).await;
+    let mut holder = servers.admin(TWO).await;
+    holder.query_drop("LOCK TABLES my_shop.ledger READ").await.unwrap();
+    // More than are applied at once: what has begun is ended by a stop too.
+    let mut app = servers.app(ONE).await;
+    for id in 1..=100 {
+        app.query_drop(format!("INSERT INTO my_shop.ledger VALUES ({id}, '')")).await.unwrap();
+    }
+    let acknowledged = servers.status(ONE).await.gtid;
+    servers.until(TWO, "to receive", |status| status.holds().contains(&acknowledged)).await;
+    // It cannot be had from there any more.
+    servers.kill(ONE);
+    let source = Source { endpoint: &servers.specs[0].endpoint, tls: false };
+    servers.until(TWO, "the loss of its primary", |status| !replicates(status)).await;
+    follow(&servers.server(TWO), source, Term(2)).await.unwrap();
+    promote(&servers.server(TWO), Term(3), false).await.unwrap();
+    assert_eq!(servers.ledger(TWO).await, (1..=100).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn a_replica_of_mariadb_that_is_told_again_of_its_primary_keeps_what_it_acknowledged() {
+    one_that_is_told_again_of_its_primary_keeps_what_it_acknowledged(DatabaseEngine::Mariadb).await;
+}
+
+#[tokio::test]
+async fn a_replica_of_mysql_that_is_told_again_of_its_primary_keeps_what_it_acknowledged() {
+    if mysql::is_here() {
+        one_that_is_told_again_of_its_primary_keeps_what_it_acknowledged(DatabaseEngine::Mysql).await;
+    }
+}
+
 /// Passes a replica's connection on to its primary, until so many bytes have come back.
 async fn cut_after(bytes: u64, primary: &Endpoint) -> Endpoint {
     let Endpoint::Tcp(primary) = *primary else { panic!() };
