@@ -4,15 +4,17 @@
 
 mod common;
 
+use common::reserved::Reserved;
 use common::{Conn, Message, Role, Server, wait_until};
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 struct Nginx {
     child: Child,
     address: SocketAddr,
     _dir: tempfile::TempDir,
+    _reserved: Reserved,
 }
 
 impl Drop for Nginx {
@@ -24,7 +26,8 @@ impl Drop for Nginx {
 
 fn nginx(upstream: SocketAddr) -> Nginx {
     let dir = tempfile::TempDir::new().unwrap();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let reserved = Reserved::new();
+    let address = reserved.address;
     let path = dir.path().display();
     let config = format!(
         "daemon off; master_process off; pid {path}/pid; error_log {path}/error.log; events {{}}
@@ -42,7 +45,7 @@ fn nginx(upstream: SocketAddr) -> Nginx {
     command.arg("-e").arg(dir.path().join("error.log")).arg("-c").arg(config);
     let child =
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nginx: ./check installs it");
-    let nginx = Nginx { child, address, _dir: dir };
+    let nginx = Nginx { child, address, _dir: dir, _reserved: reserved };
     wait_until("nginx listens", || std::net::TcpStream::connect(address).is_ok());
     nginx
 }

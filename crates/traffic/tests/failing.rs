@@ -3,9 +3,10 @@
 
 mod common;
 
+use common::reserved::Reserved;
 use common::{Conn, Role, Server, answers, generation, id, ok, quick, route, wait_until};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -20,11 +21,6 @@ fn breaking(part: &'static str) -> Server {
     })
 }
 
-/// An endpoint that refuses connections.
-fn refusing() -> Endpoint {
-    Endpoint::Tcp(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
-}
-
 fn post(conn: &mut Conn) -> common::Message {
     conn.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
 }
@@ -33,7 +29,9 @@ fn post(conn: &mut Conn) -> common::Message {
 fn a_refused_connection_is_tried_elsewhere_for_any_method() {
     let (mut role, good) = (Role::start(), Server::named("good"));
     role.route(&[&good, &good], &[]);
-    role.routes.web[1].endpoint = refusing();
+    // Nobody listens there.
+    let refusing = Reserved::new();
+    role.routes.web[1].endpoint = Endpoint::Tcp(refusing.address);
     for round in 0..10 {
         role.routes.web[1].started = stoa_model::Time(round + 2);
         role.apply();

@@ -2,25 +2,23 @@
 
 use crate::deploying::{Deploys, environment};
 use crate::load::get;
+use crate::reserved::Reserved;
 use crate::site::TestSite;
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(30);
 
-fn a_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address")
-}
-
-fn configured(more: &str) -> (Deploys, SocketAddr) {
-    let staging = a_port();
+fn configured(more: &str) -> (Deploys, Reserved) {
+    let reserved = Reserved::new();
+    let staging = reserved.address;
     let more = format!(
         "[deploy]\nchecks = 1\nwatch_after = \"1s\"\n{more}\n[environments.staging]\n\
          balancer = {{ listen = \"{staging}\" }}\napp = {{ instances = 1 }}\n"
     );
-    (Deploys::new("", &more), staging)
+    (Deploys::new("", &more), reserved)
 }
 
 /// The release that answers here, as `number-commit`.
@@ -43,7 +41,8 @@ fn owners(site: &TestSite, state: &str) -> BTreeSet<u32> {
 
 #[test]
 fn staging_stands_beside_production_and_is_promoted() {
-    let (deploys, staging) = configured("[database]\nreplicas = 0\nmemory = \"64MB\"\n");
+    let (deploys, reserved) = configured("[database]\nreplicas = 0\nmemory = \"64MB\"\n");
+    let staging = reserved.address;
     let (site, code) = (&deploys.site, &deploys.code);
     site.ok(&["up", "--yes"]);
     let early = site.fails(&["promote", "staging"], 1);

@@ -176,8 +176,8 @@ fn everything_killed_at_once_comes_back() {
 fn another_address_is_served_and_the_old_one_let_go() {
     let site = TestSite::python("");
     site.ok(&["up", "--yes"]);
-    let other =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let reserved = crate::reserved::Reserved::new();
+    let other = reserved.address;
     let text = std::fs::read_to_string(site.source().join("stoa.toml")).expect("the config");
     site.write("stoa.toml", &text.replace(&site.address.to_string(), &other.to_string()));
     site.ok(&["up", "--yes"]);

@@ -16,6 +16,8 @@ mod kills;
 mod load;
 mod machine;
 mod repository;
+#[path = "../../../traffic/tests/common/reserved.rs"]
+mod reserved;
 mod scaling;
 mod secrets;
 mod site;

@@ -1,8 +1,9 @@
 //! A real site for a test: its own folder, state and port; nothing of it is left when it is dropped.
 
+use crate::reserved::Reserved;
 use serde_json::Value;
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ pub(crate) struct TestSite {
     program: PathBuf,
     /// Where visitors connect.
     pub(crate) address: SocketAddr,
+    _reserved: Reserved,
 }
 
 /// A threaded server of Python's own library: no build, starts at once, shows who answers.
@@ -42,14 +44,20 @@ impl TestSite {
     pub(crate) fn empty() -> Self {
         // Unix sockets must fit 107 bytes: a short folder, whatever TMPDIR says.
         let folder = tempfile::Builder::new().prefix("stoa-").tempdir_in("/tmp").expect("a folder");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = listener.local_addr().expect("its address");
+        let reserved = Reserved::new();
         std::fs::create_dir(folder.path().join("app")).expect("the site's folder");
         // The tiers' users must be able to pass through.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).expect("its rights");
         let state = folder.path().join("state");
-        TestSite { folder, state, through: Vec::new(), program: PathBuf::from(STOA), address }
+        TestSite {
+            folder,
+            state,
+            through: Vec::new(),
+            program: PathBuf::from(STOA),
+            address: reserved.address,
+            _reserved: reserved,
+        }
     }
 
     /// A copy of a folder of the repository's examples.

@@ -2,8 +2,12 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "reserved.rs"]
+mod reserved;
+
+use reserved::Reserved;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -22,6 +26,7 @@ pub struct Mariadb {
     folder: TempDir,
     pub address: SocketAddr,
     child: Child,
+    _reserved: Reserved,
 }
 
 impl Mariadb {
@@ -39,9 +44,8 @@ impl Mariadb {
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
         let script = folder.path().join("init.sql");
         fs::write(&script, sql).unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        let reserved = Reserved::new();
+        let address = reserved.address;
         let mut server = command("mariadbd", &data);
         server.arg(format!("--socket={}", folder.path().join("db.sock").display()));
         server.arg(format!("--port={}", address.port()));
@@ -55,7 +59,7 @@ impl Mariadb {
         ]);
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let child = server.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let mut started = Mariadb { folder, address, child };
+        let mut started = Mariadb { folder, address, child, _reserved: reserved };
         started.wait_until_it_accepts();
         started
     }

@@ -1,10 +1,12 @@
 //! A real primary and a real replica in folders of their own.
 
-use super::{PASSWORD, Session, USER, wait_until};
+use super::reserved::Reserved;
+use super::{DEADLINE, PASSWORD, Session, USER, wait_until};
 use mysql_async::OptsBuilder;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Which server stands behind the splitter.
@@ -54,6 +56,7 @@ pub struct Server {
     pub tls: Option<[PathBuf; 2]>,
     dir: PathBuf,
     child: Option<Child>,
+    _reserved: Reserved,
 }
 
 /// A primary, a replica that follows it, and the folder both live in.
@@ -66,10 +69,6 @@ pub struct Cluster {
 fn text(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap().trim().to_owned()
-}
-
-fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn whoami() -> String {
@@ -115,7 +114,19 @@ impl Server {
         }
         let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         self.child = Some(server.expect("the server: ./check installs MariaDB's"));
-        wait_until("the server answers", || self.try_sql("SELECT 1").is_ok());
+        self.wait_until_it_answers();
+    }
+
+    fn wait_until_it_answers(&mut self) {
+        let until = Instant::now() + DEADLINE;
+        while let Err(error) = self.try_sql("SELECT 1") {
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            if ended.is_some() || Instant::now() > until {
+                let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+                panic!("no server, {ended:?}: {error}\n{log}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn try_sql(&self, sql: &str) -> Result<String, String> {
@@ -219,7 +230,9 @@ impl Cluster {
                 file
             };
             let tls = tls.map(|[shown, key]| [("tls.pem", shown), ("tls-key.pem", key)].map(file));
-            Server { id, engine, address: free_port(), tls, dir: own, child: None }
+            let reserved = Reserved::new();
+            let address = reserved.address;
+            Server { id, engine, address, tls, dir: own, child: None, _reserved: reserved }
         });
         prepare(&servers[0]);
         let data = servers[0].dir.join("data");

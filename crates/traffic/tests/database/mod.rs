@@ -4,6 +4,8 @@
 
 pub mod classic;
 mod cluster;
+#[path = "../common/reserved.rs"]
+mod reserved;
 
 pub use cluster::{Cluster, Engine, Server, mysql_is_here};
 

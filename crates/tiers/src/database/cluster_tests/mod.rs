@@ -6,5 +6,7 @@ mod losing;
 mod mysql;
 mod observing;
 mod pair;
+#[path = "../../../../traffic/tests/common/reserved.rs"]
+mod reserved;
 mod servers;
 mod tls;

@@ -1,11 +1,11 @@
 //! Real servers for the tests: prepared, started, asked, killed.
 
+use super::reserved::Reserved;
 use crate::database::*;
 use crate::tool::Identity;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -30,14 +30,12 @@ pub(super) struct Servers {
     pub(super) specs: Vec<DatabaseSpec>,
     pub(super) running: Vec<Option<Child>>,
     pub(super) monitor: Monitor,
+    /// The address of each.
+    reserved: Vec<Reserved>,
 }
 
 pub(super) fn user() -> Option<Identity> {
     rustix::process::geteuid().is_root().then_some(Identity { uid: 65534, gid: 65534 })
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 pub(super) fn place(instance: InstanceId) -> usize {
@@ -49,10 +47,10 @@ pub(super) fn source(spec: &DatabaseSpec) -> Source<'_> {
     Source { endpoint: &spec.endpoint, tls: spec.tls }
 }
 
-fn spec(engine: DatabaseEngine, paths: &Paths, number: u8) -> DatabaseSpec {
+fn spec(engine: DatabaseEngine, paths: &Paths, number: u8, reserved: &Reserved) -> DatabaseSpec {
     DatabaseSpec {
         engine,
-        endpoint: Endpoint::Tcp(free_address()),
+        endpoint: Endpoint::Tcp(reserved.address),
         socket: Endpoint::Unix(paths.socket(InstanceId::new(Tier::Database, u16::from(number)))),
         server_id: u32::from(number),
         name: "my_shop".to_owned(),
@@ -72,7 +70,8 @@ impl Servers {
         let root = tempfile::Builder::new().prefix("stoa").tempdir_in("/tmp").unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let paths = Paths::new(root.path());
-        let spec = |number: u8| spec(engine, &paths, number);
+        let reserved: Vec<_> = (1..=count).map(|_| Reserved::new()).collect();
+        let spec = |number: u8| spec(engine, &paths, number, &reserved[usize::from(number) - 1]);
         let servers = Servers {
             specs: (1..=count).map(spec).collect(),
             credentials: Credentials::generate().unwrap(),
@@ -80,6 +79,7 @@ impl Servers {
             monitor: Monitor::default(),
             paths,
             root,
+            reserved,
         };
         prepare(&servers.server(ONE), user()).await.unwrap();
         servers
@@ -88,7 +88,9 @@ impl Servers {
     /// A place for one more, without data.
     pub(super) fn add_place(&mut self) {
         let number = u8::try_from(self.specs.len() + 1).unwrap();
-        self.specs.push(spec(self.specs[0].engine, &self.paths, number));
+        self.reserved.push(Reserved::new());
+        let reserved = &self.reserved[usize::from(number) - 1];
+        self.specs.push(spec(self.specs[0].engine, &self.paths, number, reserved));
         self.running.push(None);
     }
 
