@@ -4,7 +4,7 @@
 //! so that it converges however it is interrupted:
 //!
 //! 1. The primary is lost: its process ended, or it hangs and every replica that could tell hears nothing
-//!    either, or its commits wait for an acknowledgement that was lost; then its process is ended first (fence).
+//!    either, or its commits wait for an acknowledgement that never comes; then its process is ended first (fence).
 //! 2. [`successor`] names the replica that holds all that was acknowledged. Where none does for certain, the
 //!    lost one is started again in its place: it holds everything.
 //! 3. The successor and a new term are stored in the roster, the routes are without a primary; it is promoted.
@@ -23,7 +23,7 @@ pub(crate) mod switchover;
 use crate::planner::Planner;
 use crate::sight::Standing;
 use diagnosis::{Diagnosis, diagnose};
-use stoa_model::cluster::{Astray, Cure, Handover, HandoverKind, Leader, PrimaryChange};
+use stoa_model::cluster::{Astray, Cure, Fenced, Handover, HandoverKind, Leader, PrimaryChange};
 use stoa_model::observed::{DataState, DatabaseStatus, ProcessState};
 use stoa_model::plan::WaitKind;
 use stoa_model::site::OnLostReplica;
@@ -64,7 +64,7 @@ pub(crate) fn leads(plan: &Planner<'_>, id: InstanceId) -> bool {
 /// Whether it is the primary and its commits wait for what does not come, while another can take over.
 pub(crate) fn is_stuck(plan: &Planner<'_>, id: InstanceId) -> bool {
     plan.roster.database.leader.is_some_and(|leader| leader.instance == id)
-        && matches!(diagnose(plan.sight(), &plan.roster, id), Diagnosis::Stuck { .. })
+        && is_answering(&diagnose(plan.sight(), &plan.roster, id))
         && successor::find(plan, id).is_ok()
 }
 
@@ -78,12 +78,20 @@ pub(crate) fn leader_status<'a>(plan: &Planner<'a>) -> Option<(InstanceId, &'a D
 /// The primary is the one that led before: is it lost, and who follows it?
 fn look_after(plan: &mut Planner<'_>, primary: InstanceId) {
     let diagnosis = diagnose(plan.sight(), &plan.roster, primary);
+    let fenced = plan.roster.database.fenced.as_ref().filter(|fenced| fenced.instance == primary);
     let lost = match &diagnosis {
-        Diagnosis::Dead { how } => format!("{primary} ended: {how}"),
+        Diagnosis::Dead { how } => {
+            fenced.map_or_else(|| format!("{primary} ended: {how}"), |fenced| fenced.because.clone())
+        }
         Diagnosis::AllDead => format!("{primary} and all its replicas have ended"),
         Diagnosis::Hung { why } => format!("{primary} hangs: {why}"),
-        Diagnosis::Stuck { why } => format!("{primary} acknowledges nothing any more: {why}"),
+        Diagnosis::Stuck { why } | Diagnosis::Wedged { why } => {
+            format!("{primary} acknowledges nothing any more: {why}")
+        }
         other => {
+            if *other == Diagnosis::Fine {
+                plan.roster.database.fenced = None;
+            }
             if let Some((kind, until)) = other.waits() {
                 plan.wait(kind, primary, until);
             }
@@ -93,7 +101,7 @@ fn look_after(plan: &mut Planner<'_>, primary: InstanceId) {
     match successor::find(plan, primary) {
         Ok(to) if plan.sight().is_down(primary) => hand_over(plan, primary, to, lost),
         // It answers, so statements are held first.
-        Ok(_) if matches!(diagnosis, Diagnosis::Stuck { .. }) && plan.input.routes.names(primary) => {
+        Ok(_) if is_answering(&diagnosis) && plan.input.routes.names(primary) => {
             plan.wait(WaitKind::Trouble, primary, format!("no statement is sent to it any more: {lost}"));
         }
         Ok(to) => {
@@ -104,6 +112,8 @@ fn look_after(plan: &mut Planner<'_>, primary: InstanceId) {
                 format!("it has ended, so that {to} may take over: {lost}"),
             );
             plan.step(Action::Stop { instance: primary, grace: Millis(0) }, because);
+            let wedged = matches!(diagnosis, Diagnosis::Wedged { .. });
+            plan.roster.database.fenced = Some(Fenced { instance: primary, because: lost, wedged });
         }
         Err(no) if plan.staying(Tier::Database).len() > 1 => {
             let until = format!("it takes writes again: {lost}; no replica takes over: {}", no.why);
@@ -111,6 +121,11 @@ fn look_after(plan: &mut Planner<'_>, primary: InstanceId) {
         }
         Err(_) => {}
     }
+}
+
+/// Whether it is lost though it answers, and statements are to be held before it is ended.
+fn is_answering(diagnosis: &Diagnosis) -> bool {
+    matches!(diagnosis, Diagnosis::Stuck { .. } | Diagnosis::Wedged { .. })
 }
 
 fn hand_over(plan: &mut Planner<'_>, from: InstanceId, to: InstanceId, because: String) {
@@ -198,6 +213,9 @@ fn note_who_leads(plan: &mut Planner<'_>) {
     cluster.acknowledgers.clear();
     cluster.owing.clear();
     cluster.lonely = None;
+    if cluster.fenced.take().is_some_and(|fenced| fenced.wedged) {
+        cluster.wedged = Some(now);
+    }
     let position = status.gtid.clone();
     cluster.changed = Some(PrimaryChange { at: now, kind, from: former, to: primary, because, position });
     switchover::done(plan, primary);

@@ -26,6 +26,10 @@ pub struct Cluster {
     pub lonely: Option<Time>,
     /// Since when, and why, writes may be on the leader alone.
     pub degraded: Option<Degraded>,
+    /// The primary that is ended, so that another one may take over.
+    pub fenced: Option<Fenced>,
+    /// When one was last followed by another because its replicas got nothing from it.
+    pub wedged: Option<Time>,
     /// A change of primary that has not come to its end.
     pub handover: Option<Handover>,
     /// The last one that has.
@@ -70,6 +74,17 @@ pub struct Goal {
     pub at: Time,
     /// What the leader had.
     pub gtid: Gtids,
+}
+
+/// A primary whose process is ended, though it ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fenced {
+    /// Which.
+    pub instance: InstanceId,
+    /// Why.
+    pub because: String,
+    /// Its replicas got nothing from it.
+    pub wedged: bool,
 }
 
 /// A change of primary under way.

@@ -257,6 +257,13 @@ pub struct Replication {
     /// How long before the answer it last got anything from its primary, a heartbeat included (asked for
     /// every 500 ms), or began to connect to it; none where the server does not tell.
     pub heard: Option<Millis>,
+    /// How long nothing has come of what its primary wrote that had not come before, as far as it was seen.
+    #[serde(default)]
+    pub stalled: Millis,
+    /// How long it has been connected and has acknowledged nothing it got, as far as it was seen; nothing where it
+    /// acknowledges.
+    #[serde(default)]
+    pub mute: Millis,
     /// The last error of either thread.
     pub error: Option<String>,
 }
@@ -286,7 +293,14 @@ impl Replication {
     /// Whether it needs no help: both threads run. One that lost its connection tries again by itself, every
     /// second; one that has ended, whether told to or for an error, never begins by itself.
     pub fn goes_on(&self) -> bool {
-        self.receiving != Receiving::Stopped && self.applying && !self.is_stuck()
+        self.receiving != Receiving::Stopped && self.applying && !self.is_stuck() && !self.is_mute()
+    }
+
+    /// Whether commits of its primary wait in vain for it: it has fetched for a while as a replica does whose
+    /// acknowledging is switched off. One that has just connected says so for a moment too.
+    pub fn is_mute(&self) -> bool {
+        const MOMENT: Millis = Millis::from_secs(2);
+        self.receiving == Receiving::Connected && self.mute > MOMENT
     }
 
     /// Whether it has been connecting for so long that it may do so for ever: of MySQL, the handshake of TLS has

@@ -5,7 +5,10 @@ use crate::world::{Database, Disk, World};
 use std::collections::BTreeSet;
 use stoa_model::gtid::Origin;
 use stoa_model::observed::{DatabaseStatus, Receiving, Replication, Salvaged, SemiSync};
-use stoa_model::{Action, Endpoint, Gtids, InstanceId, Tier, Time};
+use stoa_model::{Action, Endpoint, Gtids, InstanceId, Millis, Tier, Time};
+
+/// So many commits at most wait for a replica at once.
+const HELD: usize = 8;
 
 /// One transaction: who began it, its place in the line, and which write of which client it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +42,17 @@ impl World {
             applying: database.fetches && database.broken.is_none(),
             lag_seconds: database.fetches.then_some(0),
             heard: Some(self.now.since(database.heard)),
+            stalled: self.now.since(database.got),
+            mute: database.mute.map_or(Millis(0), |since| self.now.since(since)),
             error: database.broken.clone(),
             tls: disk.tls,
             primary,
         });
         let received = database.fetches.then(|| gtids(disk.log.iter().chain(&disk.relay)));
         let followers: BTreeSet<u32> = self.followers(&process.endpoint).into_iter().map(number).collect();
-        let acknowledging = u32::try_from(followers.len()).unwrap_or(u32::MAX);
+        let acknowledging =
+            self.followers(&process.endpoint).into_iter().filter(|id| !self.is_mute(*id)).count();
+        let acknowledging = u32::try_from(acknowledging).unwrap_or(u32::MAX);
         let waiting = u32::try_from(database.pending.len()).unwrap_or(u32::MAX);
         Some(DatabaseStatus {
             writable: database.writable,
@@ -53,7 +60,12 @@ impl World {
             origin: Origin::Server(number(id)),
             gtid: gtids(&disk.log),
             received,
-            semi_sync: SemiSync { enabled: database.waits, acknowledging, waiting, ..SemiSync::default() },
+            semi_sync: SemiSync {
+                enabled: database.waits,
+                acknowledging,
+                waiting,
+                unmoved: if waiting == 0 { Millis(0) } else { self.now.since(database.moved) },
+            },
             followers,
             version: "10.11.6-MariaDB".to_owned(),
             drift: Vec::new(),
@@ -77,6 +89,11 @@ impl World {
             }
             _ => Receiving::Connecting,
         }
+    }
+
+    fn is_mute(&self, id: InstanceId) -> bool {
+        let database = self.processes.get(&id).and_then(|process| process.database.as_ref());
+        database.is_some_and(|database| database.mute.is_some())
     }
 
     /// The replicas whose connection to a server is open, as that server sees it.
@@ -118,7 +135,8 @@ impl World {
         }
         let Some(route) = self.rng.pick(&splitters) else { return Ok(()) };
         let Some((id, process)) = self.listening(&route.endpoint) else { return Ok(()) };
-        let takes = process.database.as_ref().is_some_and(|database| database.writable);
+        // While commits wait the log is held: a few more get into it, and the others stand behind those.
+        let takes = process.database.as_ref().is_some_and(|db| db.writable && db.pending.len() < HELD);
         if !takes || !self.is_well(id) || self.full_until > self.now {
             return Ok(());
         }
@@ -130,6 +148,7 @@ impl World {
         let Some(database) = self.processes.get_mut(&id).and_then(|process| process.database.as_mut()) else {
             return Ok(());
         };
+        database.moved = self.now;
         if database.waits {
             database.pending.push(write);
             return Ok(());
@@ -151,7 +170,8 @@ impl World {
         let fetches = self.processes[&id].database.as_ref().is_some_and(|database| database.fetches);
         let Some(endpoint) = disk.follows.clone().filter(|_| fetches && !cut) else { return };
         let Some((leader, process)) = self.listening(&endpoint) else { return };
-        if !self.is_well(leader) || process.endpoint != endpoint || process.spec.tls() != disk.tls {
+        let wedged = process.database.as_ref().is_some_and(|database| database.wedged);
+        if wedged || !self.is_well(leader) || process.endpoint != endpoint || process.spec.tls() != disk.tls {
             return;
         }
         let Some(source) = self.disks.get(&leader) else { return };
@@ -174,6 +194,12 @@ impl World {
         let has = disk.relay.last().or(disk.log.last()).map_or(0, |txn| txn.write);
         if let Some(database) = self.processes.get_mut(&id).and_then(|process| process.database.as_mut()) {
             database.heard = now;
+            if some > 0 {
+                database.got = now;
+            }
+            if database.mute.is_some() {
+                return;
+            }
         }
         let Some(database) = self.processes.get_mut(&leader).and_then(|process| process.database.as_mut())
         else {
@@ -265,6 +291,7 @@ impl World {
                 }
                 let goes_on = database.fetches;
                 (database.broken, database.fetches, database.heard) = (None, true, now);
+                database.mute = None;
                 let disk = self.disks.get_mut(instance).ok_or("it has no data")?;
                 if !goes_on || disk.follows.as_ref() != Some(endpoint) || disk.tls != *tls {
                     disk.relay.clear();

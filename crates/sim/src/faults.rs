@@ -30,6 +30,8 @@ const FAULTS: &[fn(&mut World)] = &[
     cut_off,
     fill_the_disk,
     corrupt,
+    mute,
+    wedge,
     ruin,
     switch_over,
     switch_over,
@@ -103,6 +105,9 @@ pub(crate) fn end(world: &mut World) {
     let well: Vec<_> = world.processes.keys().copied().filter(|id| world.is_well(*id)).collect();
     let now = world.now;
     for (id, process) in &mut world.processes {
+        if let Some(database) = &mut process.database {
+            database.wedged = false;
+        }
         let hangs = process.hangs_until > now;
         let replaceable = matches!(id.tier, Tier::App | Tier::Web | Tier::Balancer | Tier::Splitter);
         if !well.iter().any(|other| other.tier == id.tier) {
@@ -231,6 +236,24 @@ fn cut_off(world: &mut World) {
 fn fill_the_disk(world: &mut World) {
     world.full_until = world.later(20_000);
     world.tell(format!("the disk is full for {}", world.full_until.since(world.now)));
+}
+
+/// Somebody switches its acknowledging off.
+fn mute(world: &mut World) {
+    let Some(id) = world.some_replica() else { return };
+    let now = world.now;
+    if let Some(database) = world.processes.get_mut(&id).and_then(|process| process.database.as_mut()) {
+        database.mute.get_or_insert(now);
+        world.tell(format!("{id} acknowledges nothing any more"));
+    }
+}
+
+fn wedge(world: &mut World) {
+    let Some(id) = world.roster.primary else { return };
+    if let Some(database) = world.processes.get_mut(&id).and_then(|process| process.database.as_mut()) {
+        database.wedged = true;
+        world.tell(format!("{id}, the primary, sends nothing to its replicas any more"));
+    }
 }
 
 fn corrupt(world: &mut World) {

@@ -235,6 +235,9 @@ fn databases_are_in_order(world: &World) -> Result<(), String> {
         if *id != primary && (follows != endpoint || database.broken.is_some()) {
             return Err(format!("{id} follows {follows:?}, not {endpoint:?}"));
         }
+        if *id != primary && database.mute.is_some() {
+            return Err(format!("{id} does not acknowledge"));
+        }
         if *id != primary && world.disks.get(id).is_some_and(|disk| disk.tls != process.spec.tls()) {
             return Err(format!("{id} follows with TLS or without, the primary has it otherwise"));
         }

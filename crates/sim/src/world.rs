@@ -121,6 +121,14 @@ pub(crate) struct Database {
     pub(crate) fetches: bool,
     /// When it last heard from its primary.
     pub(crate) heard: Time,
+    /// When it last got something that its primary wrote.
+    pub(crate) got: Time,
+    /// Since then it has acknowledged nothing of what it gets.
+    pub(crate) mute: Option<Time>,
+    /// It sends nothing to any replica, whoever is connected to it.
+    pub(crate) wedged: bool,
+    /// When its log last grew by a write.
+    pub(crate) moved: Time,
 }
 
 /// A data folder.

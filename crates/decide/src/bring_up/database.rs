@@ -174,8 +174,8 @@ fn follow(plan: &mut Planner<'_>) {
 }
 
 fn follow_kind(status: &DatabaseStatus) -> WaitKind {
-    let broken = status.replication.as_ref().is_some_and(|replication| replication.error.is_some());
-    if broken { WaitKind::Trouble } else { WaitKind::Progress }
+    let troubled = |replication: &Replication| replication.error.is_some() || replication.is_mute();
+    if status.replication.as_ref().is_some_and(troubled) { WaitKind::Trouble } else { WaitKind::Progress }
 }
 
 /// A server that runs as something else than the others and the file say.
@@ -230,6 +230,9 @@ fn why_follow(
         Some(replication) if replication.is_stuck() => Some(format!(
             "the replication of {id} has been connecting for too long, as one that is stuck does"
         )),
+        Some(replication) if replication.is_mute() => {
+            Some(format!("{id} gets what {primary} writes and does not acknowledge it"))
+        }
         Some(_) => Some(format!("the replication of {id} does not run")),
     }
 }

@@ -95,8 +95,9 @@ fn connected<'a>(plan: &Planner<'a>, leader: InstanceId) -> Vec<(InstanceId, &'a
     fresh
         .filter(|(id, status)| {
             let replication = status.replication.as_ref();
-            let fetches = replication
-                .is_some_and(|r| r.receiving == Receiving::Connected && Some(&r.primary) == endpoint);
+            let fetches = replication.is_some_and(|r| {
+                r.receiving == Receiving::Connected && Some(&r.primary) == endpoint && !r.is_mute()
+            });
             fetches && !plan.roster.database.astray.contains_key(id)
         })
         .collect()

@@ -13,6 +13,11 @@ use stoa_model::{InstanceId, Millis, Roster, Tier, Time};
 pub(crate) const SILENCE: Millis = Millis(1_500);
 /// A binlog that has not grown for so long while sessions wait does not grow again by itself.
 const LOST: Millis = Millis::from_secs(3);
+/// So long the largest of rows is on its way at most: a replica that gets no further for longer never gets what is
+/// waited for from this primary.
+const WEDGED: Millis = Millis::from_secs(30);
+/// Where another primary did not help so lately, the next one would not.
+const TRIED: Millis = Millis::from_secs(600);
 /// A replica's answer that is older says nothing of what it hears now.
 const FRESH: Millis = Millis(2_500);
 /// A server that ended at so many starts in a row does not come up by being started.
@@ -41,6 +46,8 @@ pub(crate) enum Diagnosis {
     SemiSyncBlocked { waiting: u32 },
     /// Commits wait for a replica that has them: its acknowledgement was lost, and none comes again.
     Stuck { why: String },
+    /// Commits wait for a replica that is connected and never gets them.
+    Wedged { why: String },
     /// These take writes as well.
     SplitBrain { others: Vec<InstanceId> },
     /// Nothing is known for certain; why.
@@ -134,36 +141,58 @@ pub(crate) fn diagnose(sight: Sight<'_>, roster: &Roster, primary: InstanceId) -
     }
     match (status.writable, status.semi_sync) {
         (false, _) => Diagnosis::Starting,
-        (true, s) if s.enabled && s.acknowledging == 0 && s.waiting > 0 => {
-            Diagnosis::SemiSyncBlocked { waiting: s.waiting }
-        }
-        (true, s) if s.enabled && s.waiting > 0 && s.unmoved > LOST => {
-            match sight
-                .known_of(Tier::Database)
-                .into_iter()
-                .find(|id| *id != primary && has_all(sight, *id, status))
-            {
-                Some(replica) => Diagnosis::Stuck {
-                    why: format!(
-                        "{} of its commits have waited {} for an acknowledgement, and {replica} has all it wrote",
-                        s.waiting, s.unmoved
-                    ),
-                },
-                None => Diagnosis::Fine,
-            }
-        }
+        (true, s) if s.enabled && s.waiting > 0 => match waits_in_vain(sight, roster, primary, status) {
+            Some(stuck) => stuck,
+            None if s.acknowledging == 0 => Diagnosis::SemiSyncBlocked { waiting: s.waiting },
+            None => Diagnosis::Fine,
+        },
         (true, _) => Diagnosis::Fine,
     }
 }
 
-/// Whether a replica that fetches has all that a primary has written. What it has it acknowledged when it came;
-/// where that answer was lost with the connection it is never given again, as a replica that connects anew asks
-/// for what comes after it. The next event's answer would do, but where the binlog is held none is written.
-fn has_all(sight: Sight<'_>, replica: InstanceId, primary: &DatabaseStatus) -> bool {
-    sight.answer(replica).is_some_and(|status| {
-        let fetches = status.replication.as_ref().is_some_and(|r| r.receiving == Receiving::Connected);
-        fetches && status.holds().contains(&primary.gtid)
-    })
+/// Whether commits that wait will wait for ever, and why.
+///
+/// What a replica has it acknowledged when it came; where that answer was lost with the connection it is never given
+/// again, as a replica that connects anew asks for what comes after it. The next event's answer would do, but where
+/// the binlog is held none is written. And a primary may send nothing to a replica that is connected, however often
+/// that connects anew: MariaDB's has been seen to, which held the thread of a connection that had ended.
+fn waits_in_vain(
+    sight: Sight<'_>,
+    roster: &Roster,
+    primary: InstanceId,
+    status: &DatabaseStatus,
+) -> Option<Diagnosis> {
+    let semi_sync = status.semi_sync;
+    if semi_sync.unmoved <= LOST {
+        return None;
+    }
+    let endpoint = &roster.instances.get(&primary)?.endpoint;
+    let fetching = |id: &InstanceId| {
+        let told = sight.answer(*id).filter(|_| *id != primary)?;
+        let replication = told.replication.as_ref()?;
+        (replication.receiving == Receiving::Connected && replication.primary == *endpoint).then_some(told)
+    };
+    let mut others = sight.known_of(Tier::Database);
+    others.retain(|id| fetching(id).is_some());
+    let waits = format!(
+        "{} of its commits have waited {} for an acknowledgement",
+        semi_sync.waiting, semi_sync.unmoved
+    );
+    let has_all = |id: &&InstanceId| fetching(id).is_some_and(|told| told.holds().contains(&status.gtid));
+    if let Some(replica) = others.iter().find(has_all) {
+        return Some(Diagnosis::Stuck { why: format!("{waits}, and {replica} has all it wrote") });
+    }
+    let tried = roster.database.wedged.is_some_and(|at| sight.input.now.since(at) < TRIED);
+    let well = |id: &&InstanceId| matches!(of_replica(sight, **id), Replica::Well | Replica::Lagging(_));
+    let stalls = |id: &InstanceId| {
+        fetching(id).and_then(|told| told.replication.as_ref()).is_some_and(|told| told.stalled > WEDGED)
+    };
+    if tried || semi_sync.unmoved <= WEDGED || !others.iter().all(stalls) {
+        return None;
+    }
+    let replica = others.iter().find(well)?;
+    let why = format!("{waits}, and {replica}, which is connected to it, gets nothing of it");
+    Some(Diagnosis::Wedged { why })
 }
 
 fn dead(sight: Sight<'_>, roster: &Roster, primary: InstanceId, how: &str) -> Diagnosis {

@@ -95,6 +95,17 @@ fn a_replica_that_connects_for_ever_begins_anew() {
 }
 
 #[test]
+fn a_replica_that_fetches_and_does_not_acknowledge_is_told_to() {
+    let mut scene = Scene::settled();
+    for (millis, told) in [(1_500, false), (2_500, true)] {
+        scene.status(id("database-2")).replication.as_mut().unwrap().mute = Millis(millis);
+        assert_eq!(!verbs(&scene, "follow").is_empty(), told, "{millis} ms");
+    }
+    assert!(scene.waits(WaitKind::Trouble, "database-2").contains("does not acknowledge"));
+    scene.settle();
+}
+
+#[test]
 fn every_connection_to_a_database_changes_to_tls_and_back() {
     let mut scene = Scene::settled();
     for tls in [true, false] {

@@ -218,6 +218,15 @@ fn a_hung_primary_is_ended_before_another_is_promoted() {
     assert_eq!(steps, ["stop database-1"]);
     scene.settle();
     assert_eq!(scene.roster.primary, Some(id("database-2")));
+    // That its process ended is no reason: somebody saw to that.
+    let because = &scene.roster.database.changed.as_ref().unwrap().because;
+    assert!(because.starts_with("database-1 hangs"), "{because}");
+
+    // What it was ended for then is no reason for what happens to it later.
+    scene.died("database-2", 0);
+    scene.settle();
+    let because = &scene.roster.database.changed.as_ref().unwrap().because;
+    assert!(because.starts_with("database-2 ended"), "{because}");
 }
 
 #[test]

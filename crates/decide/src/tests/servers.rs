@@ -43,6 +43,8 @@ impl Scene {
                     applying: true,
                     lag_seconds: Some(0),
                     heard: Some(Millis(100)),
+                    stalled: Millis(0),
+                    mute: Millis(0),
                     error: None,
                 };
                 let status = self.status(*instance);

@@ -50,6 +50,7 @@ pub async fn follow(server: &Server<'_>, primary: Source<'_>, term: Term) -> Res
     let both_run =
         |row: &Row| [words.receiving, words.applying].iter().all(|name| column(row, name) == "Yes");
     if status.as_ref().is_some_and(|row| aims(&client, row, (*address, primary.tls)) && both_run(row)) {
+        speak(&mut client, verb).await?;
         return leave(server, client, verb).await;
     }
     let applying = status.as_ref().filter(|row| column(row, words.applying) == "Yes");
@@ -121,6 +122,24 @@ async fn settled(
     }
 }
 
+/// Lets one that replicates acknowledge as well: that it should, it has taken up only where it says so of its
+/// connection. What it has received stays.
+async fn speak(client: &mut Client, verb: &'static str) -> Result<(), DatabaseError> {
+    let words = client.words();
+    let question = format!("SHOW GLOBAL STATUS LIKE '{}'", words.speaks);
+    let began = Instant::now();
+    // One that has just connected does not at once, and is not to be disturbed then, as above.
+    while began.elapsed() <= BEGINS {
+        let said: Option<(String, String)> = client.first(verb, question.as_str()).await?;
+        if said.is_some_and(|(_, value)| value == "ON") {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    client.run(verb, words.stop_receiving).await?;
+    client.run(verb, words.start_receiving).await
+}
+
 /// Whether it replicates, or tries to, from this primary, as it should.
 fn aims(client: &Client, row: &Row, (address, tls): (SocketAddr, bool)) -> bool {
     let words = client.words();
@@ -168,11 +187,12 @@ fn change(server: &Server<'_>, primary: SocketAddr, tls: bool, keeps: bool) -> S
     };
     let own = match server.spec.engine {
         DatabaseEngine::Mariadb => "MASTER_USE_GTID = slave_pos",
-        DatabaseEngine::Mysql if keeps => "SOURCE_RETRY_COUNT = 0, GET_SOURCE_PUBLIC_KEY = 1",
         // Without the key, a password whose digest the primary does not hold in its memory is not taken over
-        // a connection that is not encrypted. A retry count of 0 is for ever.
+        // a connection that is not encrypted. So many tries are for ever; 0 is that too, but for a connection that
+        // broke: it would be tried again once.
+        DatabaseEngine::Mysql if keeps => "SOURCE_RETRY_COUNT = 4294967295, GET_SOURCE_PUBLIC_KEY = 1",
         DatabaseEngine::Mysql => {
-            "SOURCE_AUTO_POSITION = 1, SOURCE_RETRY_COUNT = 0, GET_SOURCE_PUBLIC_KEY = 1"
+            "SOURCE_AUTO_POSITION = 1, SOURCE_RETRY_COUNT = 4294967295, GET_SOURCE_PUBLIC_KEY = 1"
         }
     };
     format!(

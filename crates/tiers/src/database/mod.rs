@@ -10,6 +10,7 @@ mod discard;
 mod drift;
 mod fence;
 mod follow;
+mod lasting;
 mod making;
 pub mod observe;
 pub mod prepare;

@@ -2,7 +2,8 @@
 
 use super::accounts::{MONITOR, OWN_SCHEMA, identifier};
 use super::client::{Client, Door, column, number};
-use super::words::{Heartbeats, Words};
+use super::lasting::{HEARTBEATS, Lasting};
+use super::words::Words;
 use super::{DatabaseError, Server, drift};
 use mysql_async::Row;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,6 @@ use stoa_model::spec::DatabaseSpec;
 use stoa_model::{Endpoint, Gtids, InstanceId, Millis, Term};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 /// A server that has not answered by then gave no answer.
 pub const TIMEOUT: Duration = Duration::from_secs(1);
@@ -32,9 +32,6 @@ const NETWORK: std::ops::Range<u64> = 2000..3000;
 
 const VERB: &str = "read its status";
 
-/// What the count of heartbeats is named where it is asked for with the facts.
-const HEARTBEATS: &str = "heartbeats";
-
 /// Asks servers, over one connection each, which is kept.
 ///
 /// A server that hangs holds one question and one connection, however often it is asked.
@@ -49,17 +46,7 @@ struct Line {
     idle: Option<Client>,
     /// A question that got no answer in time.
     open: Option<JoinHandle<()>>,
-    heard: Option<Heard>,
-    /// Where the binlog stood while sessions waited for an acknowledgement, and since when.
-    waits: Option<(Gtids, Instant)>,
-}
-
-/// Whether a replica was connected, what it had got from its primary, and since when that is all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Heard {
-    connected: bool,
-    got: (u64, String, Option<u64>),
-    since: Instant,
+    lasting: Lasting,
 }
 
 /// What a server said, before it is judged.
@@ -115,44 +102,9 @@ impl Line {
             code: None,
         })??;
         let mut status = status(&answer, server.spec)?;
-        if let Some(replication) = &mut status.replication {
-            replication.heard = self.hear(answer.client.words(), &answer.sets, replication.receiving);
-        }
-        status.semi_sync.unmoved = self.wait(&status);
+        self.lasting.complete(&mut status, answer.client.words(), &answer.sets);
         self.idle = Some(answer.client);
         Ok(status)
-    }
-
-    /// How long the binlog has not grown while sessions waited.
-    fn wait(&mut self, status: &DatabaseStatus) -> Millis {
-        let waits = self.waits.take().filter(|(gtid, _)| *gtid == status.gtid);
-        if status.semi_sync.waiting == 0 {
-            return Millis(0);
-        }
-        let (_, since) = self.waits.insert(waits.unwrap_or_else(|| (status.gtid.clone(), Instant::now())));
-        Millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
-    }
-
-    /// How long nothing has come from the primary, not even a heartbeat, or no connection. The server counts, but keeps no time.
-    fn hear(&mut self, words: &Words, sets: &[Vec<Row>], receiving: Receiving) -> Option<Millis> {
-        let row = sets.get(2)?.first()?;
-        if receiving == Receiving::Stopped {
-            self.heard = None;
-            return None;
-        }
-        let connected = receiving == Receiving::Connected;
-        let heartbeats = match words.heartbeats {
-            Heartbeats::Column(name) => number(row, name),
-            // MySQL counts them elsewhere; the question asks for it with the facts.
-            Heartbeats::Fact => sets.first().and_then(|facts| number(facts.first()?, HEARTBEATS)),
-        };
-        let got =
-            (heartbeats.unwrap_or(0), column(row, words.received_file), number(row, words.received_position));
-        if self.heard.as_ref().is_none_or(|heard| (heard.connected, &heard.got) != (connected, &got)) {
-            self.heard = Some(Heard { connected, got, since: Instant::now() });
-        }
-        let age = self.heard.as_ref()?.since.elapsed().as_millis();
-        Some(Millis(u64::try_from(age).unwrap_or(u64::MAX)))
     }
 }
 
@@ -174,12 +126,13 @@ async fn put(client: &mut Client) -> Result<Vec<Vec<Row>>, DatabaseError> {
     let words = client.words();
     let queries = format!(
         "SELECT @@global.read_only, (SELECT term FROM {own}.term), {facts}, @@version; \
-         SHOW GLOBAL STATUS WHERE Variable_name IN ('{acknowledging}', '{waiting}'); {replication}; \
+         SHOW GLOBAL STATUS WHERE Variable_name IN ('{acknowledging}', '{waiting}', '{speaks}'); {replication}; \
          SHOW GLOBAL VARIABLES WHERE Variable_name IN ({drift}); ",
         own = identifier(OWN_SCHEMA),
         facts = facts(client.engine()),
         acknowledging = words.acknowledging,
         waiting = words.waiting,
+        speaks = words.speaks,
         replication = words.full_status,
         drift = drift::names(client.engine()),
     );
@@ -192,14 +145,15 @@ async fn put(client: &mut Client) -> Result<Vec<Vec<Row>>, DatabaseError> {
     }
 }
 
-/// What it has, in two parts, and what it puts into ids of its own.
+/// What it has, in two parts, and what it puts into ids of its own. A commit that waits for a replica is in the
+/// binlog; with MariaDB it is part of the first, MySQL counts it as executed only afterwards and as owned till then.
 fn facts(engine: DatabaseEngine) -> String {
     match engine {
         DatabaseEngine::Mariadb => {
             "@@global.gtid_binlog_state, @@global.gtid_slave_pos, @@global.server_id".to_owned()
         }
         DatabaseEngine::Mysql => format!(
-            "@@global.gtid_executed, '', @@global.server_uuid, (SELECT COUNT_RECEIVED_HEARTBEATS FROM \
+            "@@global.gtid_executed, IF(@@global.super_read_only, '', @@global.gtid_owned), @@global.server_uuid, (SELECT COUNT_RECEIVED_HEARTBEATS FROM \
              performance_schema.replication_connection_status WHERE CHANNEL_NAME = '') AS {HEARTBEATS}"
         ),
     }
@@ -221,7 +175,7 @@ fn status(answer: &Answer, spec: &DatabaseSpec) -> Result<DatabaseStatus, Databa
         let text = text.unwrap_or_default();
         text.parse::<Gtids>().map_err(|error| client.error(VERB, error.to_string()))
     };
-    let gtid = gtids(text(2))?.union(&gtids(text(3))?);
+    let gtid = gtids(text(2))?.union(&gtids(text(3).map(|text| ownerless(&text)))?);
     let pairs = |rows: &[Row]| -> BTreeMap<String, String> {
         rows.iter().map(|row| (column(row, "Variable_name"), column(row, "Value"))).collect()
     };
@@ -257,6 +211,16 @@ fn status(answer: &Answer, spec: &DatabaseSpec) -> Result<DatabaseStatus, Databa
     })
 }
 
+/// GTIDs without the sessions they belong to, which MySQL adds to those that are owned: `uuid:5#12:6#14`.
+fn ownerless(owned: &str) -> String {
+    let mut owner = false;
+    let is_owner = |letter: char| {
+        owner = letter == '#' || (owner && letter != ':' && letter != ',');
+        owner
+    };
+    owned.replace(is_owner, "")
+}
+
 fn server_id(words: &Words, row: &Row) -> Option<u32> {
     u32::try_from(number(row, words.replica_id)?).ok()
 }
@@ -285,6 +249,26 @@ fn replication(client: &Client, row: &Row) -> Result<Replication, DatabaseError>
         applying: column(row, words.applying) == "Yes",
         lag_seconds: number(row, words.lag),
         heard: None,
+        stalled: Millis(0),
+        mute: Millis(0),
         error: errors.into_iter().find(|error| !error.is_empty()).map(|error| crate::tool::printable(&error)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ownerless;
+
+    #[test]
+    fn owned_gtids_are_told_without_their_owners() {
+        let table = [
+            ("", ""),
+            ("3e11fa47:23#5", "3e11fa47:23"),
+            ("3e11fa47:23#5#17:24#6,\n4e11fa47:1#9", "3e11fa47:23:24,\n4e11fa47:1"),
+            ("3e11fa47:tag:7#8", "3e11fa47:tag:7"),
+        ];
+        for (told, meant) in table {
+            assert_eq!(ownerless(told), meant);
+        }
+    }
 }

@@ -43,9 +43,10 @@ slave_parallel_mode = optimistic
 relay_log = relay
 relay_log_index = relay.index
 relay_log_recovery = 1
-# A primary that says nothing is one that is not there; it is tried again for ever.
+# A primary that says nothing is one that is not there; it is tried again for ever. A count of 0 would be that only
+# where it cannot be connected to: after two connections that broke the server would stop.
 slave_net_timeout = 4
-master_retry_count = 0
+master_retry_count = 4294967295
 
 # Semi-synchronous: a commit waits until a replica has received it, before anybody can see it, and for as
 # long as that takes (a year, in milliseconds): nothing goes on without its replicas by itself. Which side of

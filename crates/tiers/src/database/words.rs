@@ -12,6 +12,7 @@ pub(super) struct Words {
     /// How a primary lists its replicas.
     pub(super) replicas: &'static str,
     pub(super) stop_receiving: &'static str,
+    pub(super) start_receiving: &'static str,
     pub(super) start_applying: &'static str,
     /// A change of the primary waits for it; nobody else runs it.
     pub(super) stop_replicating: &'static str,
@@ -28,6 +29,8 @@ pub(super) struct Words {
     pub(super) waits: &'static str,
     /// The one that says whether a replica acknowledges.
     pub(super) acknowledges: &'static str,
+    /// What a replica says of its connection: whether it acknowledges on it.
+    pub(super) speaks: &'static str,
     /// The counter of replicas that acknowledge.
     pub(super) acknowledging: &'static str,
     /// The counter of sessions that wait for them.
@@ -62,6 +65,7 @@ const MARIADB: Words = Words {
     full_status: "SHOW ALL SLAVES STATUS",
     replicas: "SHOW SLAVE HOSTS",
     stop_receiving: "STOP SLAVE IO_THREAD",
+    start_receiving: "START SLAVE IO_THREAD",
     start_applying: "START SLAVE SQL_THREAD",
     stop_replicating: "STOP SLAVE",
     start_replicating: "START SLAVE",
@@ -72,6 +76,7 @@ const MARIADB: Words = Words {
     let_daemon_write: None,
     waits: "rpl_semi_sync_master_enabled",
     acknowledges: "rpl_semi_sync_slave_enabled",
+    speaks: "Rpl_semi_sync_slave_status",
     acknowledging: "Rpl_semi_sync_master_clients",
     waiting: "Rpl_semi_sync_master_wait_sessions",
     host: "Master_Host",
@@ -92,6 +97,7 @@ const MYSQL: Words = Words {
     full_status: "SHOW REPLICA STATUS",
     replicas: "SHOW REPLICAS",
     stop_receiving: "STOP REPLICA IO_THREAD",
+    start_receiving: "START REPLICA IO_THREAD",
     start_applying: "START REPLICA SQL_THREAD",
     stop_replicating: "STOP REPLICA",
     start_replicating: "START REPLICA",
@@ -103,6 +109,7 @@ const MYSQL: Words = Words {
     let_daemon_write: Some("SET GLOBAL super_read_only = 0"),
     waits: "rpl_semi_sync_source_enabled",
     acknowledges: "rpl_semi_sync_replica_enabled",
+    speaks: "Rpl_semi_sync_replica_status",
     acknowledging: "Rpl_semi_sync_source_clients",
     waiting: "Rpl_semi_sync_source_wait_sessions",
     host: "Source_Host",

@@ -28,10 +28,18 @@ fn word(diagnosis: &Diagnosis) -> String {
     text.split([' ', '(']).next().unwrap_or_default().to_owned()
 }
 
+/// Its commits have waited so long for a replica that is connected and has not got them.
+fn wedged(scene: &mut Scene, millis: u64) {
+    scene.writes("database-1", 1);
+    replication(scene).stalled = Millis(millis);
+    let semi_sync = &mut scene.status(id("database-1")).semi_sync;
+    (semi_sync.waiting, semi_sync.unmoved) = (3, Millis(millis));
+}
+
 type Change = fn(&mut Scene);
 
 /// What is seen of the primary, and what that is.
-const SIGHTS: [(&str, Change, &str); 14] = [
+const SIGHTS: [(&str, Change, &str); 18] = [
     ("nothing is wrong", |_| {}, "Fine"),
     ("its process ended", |s| s.died("database-1", 0), "Dead"),
     (
@@ -93,6 +101,25 @@ const SIGHTS: [(&str, Change, &str); 14] = [
         },
         "SemiSyncBlocked",
     ),
+    ("commits wait for a replica that gets nothing of them", |s| wedged(s, 30_500), "Wedged"),
+    (
+        "what they wait for is on its way",
+        |s| {
+            wedged(s, 90_000);
+            replication(s).stalled = Millis(200);
+        },
+        "Fine",
+    ),
+    ("what they wait for may still be on its way", |s| wedged(s, 29_500), "Fine"),
+    (
+        "they wait for a replica whose disk is full",
+        |s| {
+            wedged(s, 30_500);
+            s.seen("database-2").full = Some("no space".to_owned());
+            replication(s).applying = false;
+        },
+        "Fine",
+    ),
     ("two take writes", |s| s.status(id("database-2")).writable = true, "SplitBrain"),
     ("it refuses writes", |s| s.status(id("database-1")).writable = false, "Starting"),
 ];
@@ -103,6 +130,16 @@ fn each_sight_has_its_diagnosis() {
         let mut scene = Scene::settled();
         change(&mut scene);
         assert_eq!(word(&diagnosis(&scene)), expected, "{what}");
+    }
+}
+
+#[test]
+fn another_primary_is_not_tried_again_and_again() {
+    for (ago, expected) in [(Millis::from_secs(599), "Fine"), (Millis::from_secs(601), "Wedged")] {
+        let mut scene = Scene::settled();
+        wedged(&mut scene, 40_000);
+        scene.roster.database.wedged = Some(Time(scene.now.0 - ago.0));
+        assert_eq!(word(&diagnosis(&scene)), expected, "{ago}");
     }
 }
 

@@ -39,7 +39,8 @@ pub(crate) fn status(report: &DatabaseReport, style: Style, width: usize) -> Str
         lines.extend(indented(&what).iter().map(|line| style.mood(Mood::Bad, line)));
     }
     if report.held > 0 {
-        let what = format!("{} wait for a primary", counted(report.held, "statement"));
+        let wait = if report.held == 1 { "waits" } else { "wait" };
+        let what = format!("{} {wait} for a primary", counted(report.held, "statement"));
         lines.push(style.mood(Mood::Moving, &format!("  {what}")));
     }
     lines.push(String::new());

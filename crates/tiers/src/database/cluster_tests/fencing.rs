@@ -5,6 +5,7 @@ use crate::database::*;
 use mysql_async::prelude::Queryable;
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
+use stoa_model::Millis;
 use stoa_model::observed::DatabaseStatus;
 
 #[tokio::test]
@@ -112,6 +113,35 @@ async fn commits_whose_acknowledgement_was_lost_are_seen_to_wait() {
     let acknowledged = writers.acknowledged().await;
     promote(&servers.server(TWO), Term(2), false).await.unwrap();
     assert_eq!(lost(&acknowledged, &servers.ledger(TWO).await), Vec::<u64>::new());
+}
+
+#[tokio::test]
+async fn a_replica_that_does_not_acknowledge_says_so_and_is_cured() {
+    let servers = Servers::replicating(2).await;
+    let silent =
+        ["STOP SLAVE IO_THREAD", "SET GLOBAL rpl_semi_sync_slave_enabled = 0", "START SLAVE IO_THREAD"];
+    becomes_mute_and_is_cured(&servers, silent).await;
+}
+
+/// As when somebody switches off that it acknowledges: commits of its primary wait in vain.
+pub(super) async fn becomes_mute_and_is_cured(servers: &Servers, silent: [&str; 3]) {
+    servers.create_ledger().await;
+    let mute = |status: &DatabaseStatus| status.replication.as_ref().map_or(Millis(0), |found| found.mute);
+    assert_eq!(mute(&servers.status(TWO).await), Millis(0));
+    let mut replica = servers.admin(TWO).await;
+    for statement in silent {
+        replica.query_drop(statement).await.unwrap();
+    }
+    servers.until(TWO, "that it is mute", |status| mute(status) > Millis(500)).await;
+    servers.until(ONE, "nobody to acknowledge", |status| status.semi_sync.acknowledging == 0).await;
+    let received = servers.status(TWO).await.received;
+
+    follow(&servers.server(TWO), source(&servers.specs[0]), Term(1)).await.unwrap();
+    servers.until(TWO, "to acknowledge", |status| replicates(status) && mute(status) == Millis(0)).await;
+    servers.until(ONE, "a replica", |status| status.semi_sync.acknowledging == 1).await;
+    assert!(servers.status(TWO).await.received >= received);
+    servers.app(ONE).await.query_drop("INSERT INTO my_shop.ledger VALUES (1, '')").await.unwrap();
+    servers.until_equal(&[1], TWO).await;
 }
 
 #[tokio::test]

@@ -81,6 +81,38 @@ async fn a_pair_replicates_and_each_may_only_what_it_should() {
 }
 
 #[tokio::test]
+async fn one_that_does_not_acknowledge_says_so_and_is_cured() {
+    if !is_here() {
+        return;
+    }
+    let servers = Servers::replicating_of(Mysql, 2).await;
+    let silent =
+        ["STOP REPLICA IO_THREAD", "SET GLOBAL rpl_semi_sync_replica_enabled = 0", "START REPLICA IO_THREAD"];
+    super::fencing::becomes_mute_and_is_cured(&servers, silent).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_replica_is_told_as_written() {
+    if !is_here() {
+        return;
+    }
+    let servers = Servers::replicating_of(Mysql, 2).await;
+    servers.create_ledger().await;
+    let (mut replica, mut app) = (servers.admin(TWO).await, servers.app(ONE).await);
+    replica.query_drop("STOP REPLICA IO_THREAD").await.unwrap();
+    let writes = tokio::spawn(async move {
+        app.query_drop("INSERT INTO my_shop.ledger VALUES (1, '')").await.unwrap();
+    });
+    let waits = |status: &DatabaseStatus| status.semi_sync.waiting == 1;
+    let primary = servers.until(ONE, "a commit to wait", waits).await;
+    let holds = servers.status(TWO).await.holds().clone();
+    assert_eq!(primary.gtid.ahead_of(&holds), 1, "{} and {holds}", primary.gtid);
+    replica.query_drop("START REPLICA IO_THREAD").await.unwrap();
+    writes.await.unwrap();
+    servers.until(TWO, "what was written", |status| status.gtid == primary.gtid).await;
+}
+
+#[tokio::test]
 async fn silence_and_loss_of_a_primary_are_heard() {
     if !is_here() {
         return;
