@@ -257,7 +257,8 @@ pub struct Replication {
     /// How long before the answer it last got anything from its primary, a heartbeat included (asked for
     /// every 500 ms), or began to connect to it; none where the server does not tell.
     pub heard: Option<Millis>,
-    /// How long nothing has come of what its primary wrote that had not come before, as far as it was seen.
+    /// How long nothing has come of what its primary wrote that had not come before while it was connected, as far as
+    /// it was seen.
     #[serde(default)]
     pub stalled: Millis,
     /// How long it has been connected and has acknowledged nothing it got, as far as it was seen; nothing where it

@@ -291,7 +291,7 @@ impl World {
                 }
                 let goes_on = database.fetches;
                 (database.broken, database.fetches, database.heard) = (None, true, now);
-                database.mute = None;
+                (database.mute, database.got) = (None, now);
                 let disk = self.disks.get_mut(instance).ok_or("it has no data")?;
                 if !goes_on || disk.follows.as_ref() != Some(endpoint) || disk.tls != *tls {
                     disk.relay.clear();

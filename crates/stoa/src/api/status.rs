@@ -6,11 +6,11 @@ use crate::store::Store;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::PoisonError;
 use stoa_model::observed::{
-    Detail, Health, HostObserved, InstanceObserved, ProcessState, ReleaseState, Running,
+    Detail, Health, HostObserved, InstanceObserved, ProcessState, ReleaseState, Running, SemiSync,
 };
 use stoa_model::roster::Assignment;
 use stoa_model::site::{AppKind, CacheEngine, DatabaseEngine};
-use stoa_model::{InstanceId, Intent, Observed, Roster, Routes, Tier};
+use stoa_model::{InstanceId, Intent, Millis, Observed, Roster, Routes, Tier};
 use stoa_tiers::host::{clock, log};
 
 /// How many lines of its log are shown of an instance that is not well.
@@ -249,20 +249,17 @@ impl View<'_> {
         let Detail::Database { status, .. } = &seen.detail else { return (InstanceState::Starting, None) };
         if self.roster.primary == Some(id) {
             let replicas = self.roster.tier(Tier::Database).count() > 1;
-            return match (status.writable, status.semi_sync.acknowledging > 0 || !replicas) {
-                (false, _) => (InstanceState::Starting, Some("does not take writes yet".to_owned())),
-                (true, true) => (InstanceState::Serving, None),
-                (true, false) => (
-                    InstanceState::Serving,
-                    Some("no replica acknowledges: writes are on one server only".to_owned()),
-                ),
+            return match status.writable {
+                false => (InstanceState::Starting, Some("does not take writes yet".to_owned())),
+                true => (InstanceState::Serving, unacknowledged(status.semi_sync).filter(|_| replicas)),
             };
         }
         match &status.replication {
             None => (InstanceState::Starting, Some("does not replicate yet".to_owned())),
             Some(replication) if replication.runs() => {
                 let lag = replication.lag_seconds.filter(|lag| *lag > 0).map(|lag| format!("{lag} s behind"));
-                let notes: Vec<_> = lag.into_iter().chain(seen.full.clone()).collect();
+                let mute = replication.is_mute().then(|| "does not acknowledge what it gets".to_owned());
+                let notes: Vec<_> = lag.into_iter().chain(mute).chain(seen.full.clone()).collect();
                 (InstanceState::Serving, (!notes.is_empty()).then(|| notes.join("; ")))
             }
             Some(replication) => {
@@ -313,9 +310,42 @@ impl View<'_> {
     }
 }
 
+/// What a primary's replicas do not confirm, if anything.
+fn unacknowledged(semi_sync: SemiSync) -> Option<String> {
+    const LONG: Millis = Millis::from_secs(3);
+    let SemiSync { enabled, acknowledging, unmoved, .. } = semi_sync;
+    match (enabled, acknowledging) {
+        (false, _) => Some("writes are on one server only".to_owned()),
+        (true, 0) => Some("no replica acknowledges: writes wait for one".to_owned()),
+        (true, _) if unmoved > LONG => Some(format!("its commits have waited {unmoved} for a replica")),
+        (true, _) => None,
+    }
+}
+
 fn running_of(seen: &InstanceObserved) -> Option<&Running> {
     match &seen.process {
         ProcessState::Running(running) => Some(running),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_acknowledged_is_told() {
+        let table = [
+            ((true, 2, 0), ""),
+            ((true, 2, 2_000), ""),
+            ((true, 2, 4_000), "its commits have waited 4 s for a replica"),
+            ((true, 0, 4_000), "no replica acknowledges: writes wait for one"),
+            ((false, 0, 0), "writes are on one server only"),
+        ];
+        for ((enabled, acknowledging, unmoved), told) in table {
+            let waiting = u32::from(unmoved > 0);
+            let semi_sync = SemiSync { enabled, acknowledging, waiting, unmoved: Millis(unmoved) };
+            assert_eq!(unacknowledged(semi_sync).unwrap_or_default(), told, "{semi_sync:?}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 use super::client::{column, number};
 use super::words::{Heartbeats, Words};
 use mysql_async::Row;
+use std::time::Duration;
 use stoa_model::observed::{DatabaseStatus, Receiving};
 use stoa_model::{Gtids, Millis};
 use tokio::time::Instant;
@@ -12,15 +13,39 @@ use tokio::time::Instant;
 /// What the count of heartbeats is named where it is asked for with the facts.
 pub(super) const HEARTBEATS: &str = "heartbeats";
 
+/// What was so before a server was not heard for longer than this may have ended meanwhile, and begun again.
+const GAP: Duration = Duration::from_secs(3);
+
 /// What one server said last, and since when it has said that.
 #[derive(Debug, Default)]
 pub(super) struct Lasting {
     heard: Option<Heard>,
-    /// Where the binlog stood while sessions waited for an acknowledgement, and since when.
-    waits: Option<(Gtids, Instant)>,
-    came: Option<Came>,
-    /// Since when a replica has been connected that does not acknowledge.
-    mute: Option<Instant>,
+    /// Where the binlog stands while sessions wait for an acknowledgement.
+    waits: Spell<Gtids>,
+    /// How far a replica that is connected has come.
+    came: Spell<Came>,
+    /// A replica is connected that does not acknowledge.
+    mute: Spell<()>,
+}
+
+/// Something that is so, since when, and when that was last seen.
+#[derive(Debug)]
+struct Spell<T>(Option<(T, Instant, Instant)>);
+
+impl<T> Default for Spell<T> {
+    fn default() -> Self {
+        Spell(None)
+    }
+}
+
+impl<T> Spell<T> {
+    /// It is so now: how long it has been, which is no time where `same` does not know again what was before.
+    fn lasts(&mut self, what: T, now: Instant, same: impl Fn(&T, &T) -> bool) -> Millis {
+        let before = self.0.take().filter(|(was, _, seen)| same(was, &what) && now - *seen <= GAP);
+        let (what, since) = before.map_or((what, now), |(was, since, _)| (was, since));
+        self.0 = Some((what, since, now));
+        Millis(u64::try_from((now - since).as_millis()).unwrap_or(u64::MAX))
+    }
 }
 
 /// Whether a replica was connected, what it had got from its primary, and since when that is all.
@@ -31,14 +56,13 @@ struct Heard {
     since: Instant,
 }
 
-/// How much a replica had got of its primary's binlog, and since when that is all.
+/// How much a replica has got of its primary's binlog.
 #[derive(Debug)]
 struct Came {
     /// Its primary, and the transactions it has received as a whole.
     received: [String; 3],
-    /// How far beyond it ever was: a connection that begins anew begins behind.
-    furthest: (String, Option<u64>),
-    since: Instant,
+    /// How far beyond it is. A connection that begins anew begins behind.
+    at: (String, Option<u64>),
 }
 
 impl Lasting {
@@ -46,7 +70,7 @@ impl Lasting {
     pub(super) fn complete(&mut self, status: &mut DatabaseStatus, words: &Words, sets: &[Vec<Row>]) {
         if let Some(replication) = &mut status.replication {
             replication.heard = self.hear(words, sets, replication.receiving);
-            replication.stalled = self.stall(words, sets);
+            replication.stalled = self.stall(words, sets, replication.receiving);
             replication.mute = self.miss(words, sets, replication.receiving);
         }
         status.semi_sync.unmoved = self.wait(status);
@@ -54,24 +78,24 @@ impl Lasting {
 
     /// How long the binlog has not grown while sessions waited.
     fn wait(&mut self, status: &DatabaseStatus) -> Millis {
-        let waits = self.waits.take().filter(|(gtid, _)| *gtid == status.gtid);
         if status.semi_sync.waiting == 0 {
+            self.waits = Spell(None);
             return Millis(0);
         }
-        let (_, since) = self.waits.insert(waits.unwrap_or_else(|| (status.gtid.clone(), Instant::now())));
-        age(*since)
+        self.waits.lasts(status.gtid.clone(), Instant::now(), Gtids::eq)
     }
 
-    /// How long a replica has got no further.
-    fn stall(&mut self, words: &Words, sets: &[Vec<Row>]) -> Millis {
+    /// How long a replica that is connected has got no further. It may have lost its connection in between, as one
+    /// does that gets nothing; not for long.
+    fn stall(&mut self, words: &Words, sets: &[Vec<Row>], receiving: Receiving) -> Millis {
         let Some(row) = sets.get(2).and_then(|rows| rows.first()) else { return Millis(0) };
-        let received = [words.host, words.port, words.received].map(|name| column(row, name));
-        let furthest = (column(row, words.received_file), number(row, words.received_position));
-        let further = |came: &&Came| came.received == received && came.furthest >= furthest;
-        if self.came.as_ref().filter(further).is_none() {
-            self.came = Some(Came { received, furthest, since: Instant::now() });
+        if receiving != Receiving::Connected {
+            return Millis(0);
         }
-        self.came.as_ref().map_or(Millis(0), |came| age(came.since))
+        let received = [words.host, words.port, words.received].map(|name| column(row, name));
+        let at = (column(row, words.received_file), number(row, words.received_position));
+        let further = |was: &Came, is: &Came| was.received == is.received && was.at >= is.at;
+        self.came.lasts(Came { received, at }, Instant::now(), further)
     }
 
     /// How long a replica has been connected and has not acknowledged.
@@ -79,10 +103,10 @@ impl Lasting {
         let silent =
             |row: &Row| column(row, "Variable_name") == words.speaks && column(row, "Value") == "OFF";
         if receiving != Receiving::Connected || !sets.get(1).is_some_and(|rows| rows.iter().any(silent)) {
-            self.mute = None;
+            self.mute = Spell(None);
             return Millis(0);
         }
-        age(*self.mute.get_or_insert_with(Instant::now))
+        self.mute.lasts((), Instant::now(), |(), ()| true)
     }
 
     /// How long nothing has come from the primary, not even a heartbeat, or no connection.
@@ -103,10 +127,25 @@ impl Lasting {
         if self.heard.as_ref().is_none_or(|heard| (heard.connected, &heard.got) != (connected, &got)) {
             self.heard = Some(Heard { connected, got, since: Instant::now() });
         }
-        self.heard.as_ref().map(|heard| age(heard.since))
+        let age = self.heard.as_ref()?.since.elapsed().as_millis();
+        Some(Millis(u64::try_from(age).unwrap_or(u64::MAX)))
     }
 }
 
-fn age(since: Instant) -> Millis {
-    Millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spell_lasts_as_long_as_it_is_seen_to() {
+        let began = Instant::now();
+        let mut spell = Spell(None);
+        // When it is seen, what is, and how long that has been so.
+        let seen =
+            [(0, 'a', 0), (2, 'a', 2), (5, 'a', 5), (6, 'b', 0), (8, 'b', 2), (12, 'b', 0), (13, 'b', 1)];
+        for (second, what, lasted) in seen {
+            let now = began + Duration::from_secs(second);
+            assert_eq!(spell.lasts(what, now, char::eq), Millis::from_secs(lasted), "{what} at {second} s");
+        }
+    }
 }

@@ -153,7 +153,7 @@ fn facts(engine: DatabaseEngine) -> String {
             "@@global.gtid_binlog_state, @@global.gtid_slave_pos, @@global.server_id".to_owned()
         }
         DatabaseEngine::Mysql => format!(
-            "@@global.gtid_executed, IF(@@global.super_read_only, '', @@global.gtid_owned), @@global.server_uuid, (SELECT COUNT_RECEIVED_HEARTBEATS FROM \
+            "@@global.gtid_executed, @@global.gtid_owned, @@global.server_uuid, (SELECT COUNT_RECEIVED_HEARTBEATS FROM \
              performance_schema.replication_connection_status WHERE CHANNEL_NAME = '') AS {HEARTBEATS}"
         ),
     }
@@ -175,7 +175,19 @@ fn status(answer: &Answer, spec: &DatabaseSpec) -> Result<DatabaseStatus, Databa
         let text = text.unwrap_or_default();
         text.parse::<Gtids>().map_err(|error| client.error(VERB, error.to_string()))
     };
-    let gtid = gtids(text(2))?.union(&gtids(text(3).map(|text| ownerless(&text)))?);
+    let (more, origin) = match spec.engine {
+        DatabaseEngine::Mariadb => {
+            let id = whole(4).and_then(|id| u32::try_from(id).ok());
+            (gtids(text(3))?, Origin::Server(id.unwrap_or(spec.server_id)))
+        }
+        DatabaseEngine::Mysql => {
+            let origin = Origin::Uuid(text(4).unwrap_or_default().to_lowercase());
+            let owned = gtids(text(3).map(|owned| ownerless(&owned)))?;
+            // Those of others it is applying.
+            (owned.subtract(&owned.not_of(&origin)), origin)
+        }
+    };
+    let gtid = gtids(text(2))?.union(&more);
     let pairs = |rows: &[Row]| -> BTreeMap<String, String> {
         rows.iter().map(|row| (column(row, "Variable_name"), column(row, "Value"))).collect()
     };
@@ -190,12 +202,7 @@ fn status(answer: &Answer, spec: &DatabaseSpec) -> Result<DatabaseStatus, Databa
     Ok(DatabaseStatus {
         writable: read_only == 0,
         term: Term(term),
-        origin: match spec.engine {
-            DatabaseEngine::Mariadb => {
-                Origin::Server(whole(4).and_then(|id| u32::try_from(id).ok()).unwrap_or(spec.server_id))
-            }
-            DatabaseEngine::Mysql => Origin::Uuid(text(4).unwrap_or_default().to_lowercase()),
-        },
+        origin,
         received,
         gtid,
         semi_sync: SemiSync {
