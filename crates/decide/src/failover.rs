@@ -64,7 +64,7 @@ pub(crate) fn leads(plan: &Planner<'_>, id: InstanceId) -> bool {
 /// Whether it is the primary and its commits wait for what does not come, while another can take over.
 pub(crate) fn is_stuck(plan: &Planner<'_>, id: InstanceId) -> bool {
     plan.roster.database.leader.is_some_and(|leader| leader.instance == id)
-        && is_answering(&diagnose(plan.sight(), &plan.roster, id))
+        && is_lost_though_it_answers(&diagnose(plan.sight(), &plan.roster, id))
         && successor::find(plan, id).is_ok()
 }
 
@@ -101,7 +101,7 @@ fn look_after(plan: &mut Planner<'_>, primary: InstanceId) {
     match successor::find(plan, primary) {
         Ok(to) if plan.sight().is_down(primary) => hand_over(plan, primary, to, lost),
         // It answers, so statements are held first.
-        Ok(_) if is_answering(&diagnosis) && plan.input.routes.names(primary) => {
+        Ok(_) if is_lost_though_it_answers(&diagnosis) && plan.input.routes.names(primary) => {
             plan.wait(WaitKind::Trouble, primary, format!("no statement is sent to it any more: {lost}"));
         }
         Ok(to) => {
@@ -123,8 +123,8 @@ fn look_after(plan: &mut Planner<'_>, primary: InstanceId) {
     }
 }
 
-/// Whether it is lost though it answers, and statements are to be held before it is ended.
-fn is_answering(diagnosis: &Diagnosis) -> bool {
+/// Statements are to be held before such a one is ended.
+fn is_lost_though_it_answers(diagnosis: &Diagnosis) -> bool {
     matches!(diagnosis, Diagnosis::Stuck { .. } | Diagnosis::Wedged { .. })
 }
 

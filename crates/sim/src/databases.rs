@@ -49,10 +49,10 @@ impl World {
             primary,
         });
         let received = database.fetches.then(|| gtids(disk.log.iter().chain(&disk.relay)));
-        let followers: BTreeSet<u32> = self.followers(&process.endpoint).into_iter().map(number).collect();
-        let acknowledging =
-            self.followers(&process.endpoint).into_iter().filter(|id| !self.is_mute(*id)).count();
+        let followers = self.followers(&process.endpoint);
+        let acknowledging = followers.iter().filter(|id| !self.is_mute(**id)).count();
         let acknowledging = u32::try_from(acknowledging).unwrap_or(u32::MAX);
+        let followers: BTreeSet<u32> = followers.into_iter().map(number).collect();
         let waiting = u32::try_from(database.pending.len()).unwrap_or(u32::MAX);
         Some(DatabaseStatus {
             writable: database.writable,

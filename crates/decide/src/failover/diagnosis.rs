@@ -167,30 +167,27 @@ fn waits_in_vain(
         return None;
     }
     let endpoint = &roster.instances.get(&primary)?.endpoint;
-    let fetching = |id: &InstanceId| {
-        let told = sight.answer(*id).filter(|_| *id != primary)?;
-        let replication = told.replication.as_ref()?;
-        (replication.receiving == Receiving::Connected && replication.primary == *endpoint).then_some(told)
-    };
-    let mut others = sight.known_of(Tier::Database);
-    others.retain(|id| fetching(id).is_some());
+    let known = sight.known_of(Tier::Database).into_iter().filter(|id| *id != primary);
+    let told = known.filter_map(|id| {
+        let told = sight.answer(id)?;
+        Some((id, told, told.replication.as_ref()?))
+    });
+    let connected: Vec<_> =
+        told.filter(|(_, _, r)| r.receiving == Receiving::Connected && r.primary == *endpoint).collect();
     let waits = format!(
         "{} of its commits have waited {} for an acknowledgement",
         semi_sync.waiting, semi_sync.unmoved
     );
-    let has_all = |id: &&InstanceId| fetching(id).is_some_and(|told| told.holds().contains(&status.gtid));
-    if let Some(replica) = others.iter().find(has_all) {
+    if let Some((replica, ..)) = connected.iter().find(|(_, told, _)| told.holds().contains(&status.gtid)) {
         return Some(Diagnosis::Stuck { why: format!("{waits}, and {replica} has all it wrote") });
     }
     let tried = roster.database.wedged.is_some_and(|at| sight.input.now.since(at) < TRIED);
-    let well = |id: &&InstanceId| matches!(of_replica(sight, **id), Replica::Well | Replica::Lagging(_));
-    let stalls = |id: &InstanceId| {
-        fetching(id).and_then(|told| told.replication.as_ref()).is_some_and(|told| told.stalled > WEDGED)
-    };
-    if tried || semi_sync.unmoved <= WEDGED || !others.iter().all(stalls) {
+    let all_stall = connected.iter().all(|(_, _, replication)| replication.stalled > WEDGED);
+    if tried || semi_sync.unmoved <= WEDGED || !all_stall {
         return None;
     }
-    let replica = others.iter().find(well)?;
+    let well = |id| matches!(of_replica(sight, id), Replica::Well | Replica::Lagging(_));
+    let (replica, ..) = connected.iter().find(|(id, ..)| well(*id))?;
     let why = format!("{waits}, and {replica}, which is connected to it, gets nothing of it");
     Some(Diagnosis::Wedged { why })
 }

@@ -50,7 +50,7 @@ pub async fn follow(server: &Server<'_>, primary: Source<'_>, term: Term) -> Res
     let both_run =
         |row: &Row| [words.receiving, words.applying].iter().all(|name| column(row, name) == "Yes");
     if status.as_ref().is_some_and(|row| aims(&client, row, (*address, primary.tls)) && both_run(row)) {
-        speak(&mut client, verb).await?;
+        acknowledge(&mut client, verb).await?;
         return leave(server, client, verb).await;
     }
     let applying = status.as_ref().filter(|row| column(row, words.applying) == "Yes");
@@ -124,9 +124,9 @@ async fn settled(
 
 /// Lets one that replicates acknowledge as well: that it should, it has taken up only where it says so of its
 /// connection. What it has received stays.
-async fn speak(client: &mut Client, verb: &'static str) -> Result<(), DatabaseError> {
+async fn acknowledge(client: &mut Client, verb: &'static str) -> Result<(), DatabaseError> {
     let words = client.words();
-    let question = format!("SHOW GLOBAL STATUS LIKE '{}'", words.speaks);
+    let question = format!("SHOW GLOBAL STATUS LIKE '{}'", words.semi_sync_status);
     let began = Instant::now();
     // One that has just connected does not at once, and is not to be disturbed then, as above.
     while began.elapsed() <= BEGINS {

@@ -65,13 +65,19 @@ struct Came {
     at: (String, Option<u64>),
 }
 
+impl Came {
+    fn is_no_further_than(&self, before: &Came) -> bool {
+        self.received == before.received && self.at <= before.at
+    }
+}
+
 impl Lasting {
     /// Adds to an answer how long it has been so; `sets` is all that the server said.
     pub(super) fn complete(&mut self, status: &mut DatabaseStatus, words: &Words, sets: &[Vec<Row>]) {
         if let Some(replication) = &mut status.replication {
             replication.heard = self.hear(words, sets, replication.receiving);
             replication.stalled = self.stall(words, sets, replication.receiving);
-            replication.mute = self.miss(words, sets, replication.receiving);
+            replication.mute = self.mute(words, sets, replication.receiving);
         }
         status.semi_sync.unmoved = self.wait(status);
     }
@@ -94,14 +100,14 @@ impl Lasting {
         }
         let received = [words.host, words.port, words.received].map(|name| column(row, name));
         let at = (column(row, words.received_file), number(row, words.received_position));
-        let further = |was: &Came, is: &Came| was.received == is.received && was.at >= is.at;
-        self.came.lasts(Came { received, at }, Instant::now(), further)
+        self.came.lasts(Came { received, at }, Instant::now(), |was, is| is.is_no_further_than(was))
     }
 
     /// How long a replica has been connected and has not acknowledged.
-    fn miss(&mut self, words: &Words, sets: &[Vec<Row>], receiving: Receiving) -> Millis {
-        let silent =
-            |row: &Row| column(row, "Variable_name") == words.speaks && column(row, "Value") == "OFF";
+    fn mute(&mut self, words: &Words, sets: &[Vec<Row>], receiving: Receiving) -> Millis {
+        let silent = |row: &Row| {
+            column(row, "Variable_name") == words.semi_sync_status && column(row, "Value") == "OFF"
+        };
         if receiving != Receiving::Connected || !sets.get(1).is_some_and(|rows| rows.iter().any(silent)) {
             self.mute = Spell(None);
             return Millis(0);
@@ -135,6 +141,27 @@ impl Lasting {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replica_that_begins_its_connection_anew_has_come_no_further() {
+        let came = |port: &str, received: &str, file: &str, position| Came {
+            received: ["host", port, received].map(str::to_owned),
+            at: (file.to_owned(), Some(position)),
+        };
+        let before = came("1", "0-1-7", "binlog.000002", 900);
+        let table = [
+            (came("1", "0-1-7", "binlog.000002", 900), true),
+            (came("1", "0-1-7", "FIRST", 4), true),
+            (came("1", "0-1-7", "binlog.000002", 4), true),
+            (came("1", "0-1-7", "binlog.000002", 901), false),
+            (came("1", "0-1-7", "binlog.000003", 4), false),
+            (came("1", "0-1-8", "binlog.000002", 900), false),
+            (came("2", "0-1-7", "binlog.000001", 4), false),
+        ];
+        for (now, expected) in table {
+            assert_eq!(now.is_no_further_than(&before), expected, "{now:?}");
+        }
+    }
 
     #[test]
     fn a_spell_lasts_as_long_as_it_is_seen_to() {

@@ -126,13 +126,13 @@ async fn put(client: &mut Client) -> Result<Vec<Vec<Row>>, DatabaseError> {
     let words = client.words();
     let queries = format!(
         "SELECT @@global.read_only, (SELECT term FROM {own}.term), {facts}, @@version; \
-         SHOW GLOBAL STATUS WHERE Variable_name IN ('{acknowledging}', '{waiting}', '{speaks}'); {replication}; \
+         SHOW GLOBAL STATUS WHERE Variable_name IN ('{acknowledging}', '{waiting}', '{semi_sync_status}'); {replication}; \
          SHOW GLOBAL VARIABLES WHERE Variable_name IN ({drift}); ",
         own = identifier(OWN_SCHEMA),
         facts = facts(client.engine()),
         acknowledging = words.acknowledging,
         waiting = words.waiting,
-        speaks = words.speaks,
+        semi_sync_status = words.semi_sync_status,
         replication = words.full_status,
         drift = drift::names(client.engine()),
     );

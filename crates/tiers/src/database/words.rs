@@ -30,7 +30,7 @@ pub(super) struct Words {
     /// The one that says whether a replica acknowledges.
     pub(super) acknowledges: &'static str,
     /// What a replica says of its connection: whether it acknowledges on it.
-    pub(super) speaks: &'static str,
+    pub(super) semi_sync_status: &'static str,
     /// The counter of replicas that acknowledge.
     pub(super) acknowledging: &'static str,
     /// The counter of sessions that wait for them.
@@ -76,7 +76,7 @@ const MARIADB: Words = Words {
     let_daemon_write: None,
     waits: "rpl_semi_sync_master_enabled",
     acknowledges: "rpl_semi_sync_slave_enabled",
-    speaks: "Rpl_semi_sync_slave_status",
+    semi_sync_status: "Rpl_semi_sync_slave_status",
     acknowledging: "Rpl_semi_sync_master_clients",
     waiting: "Rpl_semi_sync_master_wait_sessions",
     host: "Master_Host",
@@ -109,7 +109,7 @@ const MYSQL: Words = Words {
     let_daemon_write: Some("SET GLOBAL super_read_only = 0"),
     waits: "rpl_semi_sync_source_enabled",
     acknowledges: "rpl_semi_sync_replica_enabled",
-    speaks: "Rpl_semi_sync_replica_status",
+    semi_sync_status: "Rpl_semi_sync_replica_status",
     acknowledging: "Rpl_semi_sync_source_clients",
     waiting: "Rpl_semi_sync_source_wait_sessions",
     host: "Source_Host",
